@@ -1,0 +1,67 @@
+# Two commands matter: `make lab` shows the product, `make test` proves it. `make help` lists the rest.
+PROFILE ?= ha_postgresql
+LAB     ?= lab
+PYTHON  ?= python3
+
+export ZEROSPOF_CACHE ?= $(HOME)/.cache/zerospof-temporal
+export PYTHONPATH     := $(CURDIR)
+export ANSIBLE_HOME   ?= $(CURDIR)/.cache/ansible
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.cache/collections
+export MOLECULE_GLOB  := molecule/*/molecule.yml
+export LC_ALL         := C.UTF-8
+
+# The environment is shared by all checkouts and made anew when a requirement changes.
+VENV := $(ZEROSPOF_CACHE)/venv-$(shell cat requirements.txt test-requirements.txt | sha256sum | cut -c1-12)
+COLLECTION := .cache/collections/ansible_collections/zerospof/temporal
+export PATH := $(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PROFILE=basic|ha_postgresql chooses the inventory of the lab (now: $(PROFILE))."
+
+$(VENV)/.done:
+	@echo "== Tools of the control node (once, about 3 minutes)"
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || (apt-get update -qq && apt-get install -y -qq python3-venv)
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/pip install --quiet --requirement test-requirements.txt
+	@touch $@
+
+.PHONY: deps
+deps: $(VENV)/.done ## Install what the lab and the tests need
+	@command -v ssh >/dev/null || (apt-get update -qq && apt-get install -y -qq openssh-client)
+	@mkdir -p $(dir $(COLLECTION)) && ln -sfn $(CURDIR) $(COLLECTION) && ln -sfn $(VENV) .cache/venv
+
+.PHONY: lab
+lab: deps ## Bring up a whole cluster in containers and run a workflow through it
+	@python -m lab.cluster --profile $(PROFILE) --name $(LAB)
+
+.PHONY: lab-status
+lab-status: deps ## Show the hosts of the lab
+	@python -m lab status --name $(LAB)
+
+.PHONY: lab-down
+lab-down: deps ## Remove every lab with its images
+	@python -m lab down --all
+
+.PHONY: check
+check: deps ## Lint, unit tests, and every template rendered for every inventory (under 3 minutes)
+	@python -m tests.run check
+
+.PHONY: test
+test: deps ## Run all tests on real clusters and print what each took
+	@python -m tests.run all
+
+.PHONY: molecule
+molecule: deps ## Test one role on lab hosts: make molecule ROLE=etcd
+	@molecule test --scenario-name $(ROLE)
+
+.PHONY: docs
+docs: deps ## Write docs/variables.md from the argument specifications
+	@python -m tests.docs --write
+
+.PHONY: build
+build: deps ## Build the collection archive
+	@ansible-galaxy collection build --force --output-path .cache/build .
