@@ -1,0 +1,70 @@
+"""Thin I/O around systemctl and the files of units, shared by the unit modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _units
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+RECORDER = "zz-zerospof-record"
+SETTINGS = "zerospof"
+_RECORDED_FILES_PREFIX = "# tracked: "
+
+
+def read_text(path: str) -> str | None:
+    """Return the content of ``path`` or ``None`` when there is no such file."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def digest_of(path: str) -> str | None:
+    """Return the SHA-256 of the file ``path`` or ``None`` when there is no such file."""
+    try:
+        return _units.digest(Path(path).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def is_active(module: AnsibleModule, unit: str) -> bool:
+    """Tell whether systemd runs ``unit`` (``active`` or ``reloading``)."""
+    _, state, _ = module.run_command(["systemctl", "show", "--property=ActiveState", "--value", unit])
+    return state.strip() in {"active", "reloading"}
+
+
+def is_enabled(module: AnsibleModule, unit: str) -> bool:
+    """Tell whether ``unit`` starts at boot."""
+    return module.run_command(["systemctl", "is-enabled", "--quiet", unit])[0] == 0
+
+
+def judge(module: AnsibleModule, unit: str, tracked_files: list[str]) -> _units.Verdict:
+    """Judge the live ``unit`` against the files it was started with."""
+    text = read_text(_units.record_path(unit))
+    return _units.judge(
+        unit,
+        None if text is None else _units.parse_record(text),
+        {path: digest_of(path) for path in tracked_files},
+        is_active(module, unit),
+    )
+
+
+def with_tracked_files(recorder: str, tracked_files: list[str]) -> str:
+    """Add to a recorder drop-in the list of files, so that read-only modules find it."""
+    return "".join(f"{_RECORDED_FILES_PREFIX}{path}\n" for path in tracked_files) + recorder
+
+
+def tracked_files_of(unit: str) -> list[str] | None:
+    """Return the files that ``unit`` tracks, ``None`` when the unit is not managed."""
+    text = read_text(_units.drop_in_path(unit, RECORDER))
+    if text is None:
+        return None
+    return [
+        line.removeprefix(_RECORDED_FILES_PREFIX)
+        for line in text.splitlines()
+        if line.startswith(_RECORDED_FILES_PREFIX)
+    ]

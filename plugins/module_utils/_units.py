@@ -1,0 +1,104 @@
+"""Restart decisions from the live state of systemd units.
+
+A handler forgets when a run dies. Here every unit records, each time it starts, the digests of the
+files that decide its behaviour (configuration, secrets, unit file, release manifest). Comparing that
+record with the files as they are now says whether the running process is up to date, whoever changed
+the files and however often a run was interrupted.
+
+The functions of this file do no I/O; modules pass in what they read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+RECORD_DIRECTORY = "/var/lib/zerospof/started"
+UNIT_DIRECTORY = "/etc/systemd/system"
+
+NEW = "new"
+PENDING = "pending"
+CURRENT = "current"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """State of one unit: ``new`` (never started), ``pending`` (a restart is due) or ``current``."""
+
+    name: str
+    state: str
+    reasons: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the verdict as the modules publish it."""
+        return {"name": self.name, "state": self.state, "reasons": list(self.reasons)}
+
+
+def record_path(unit: str) -> str:
+    """Return the file in which ``unit`` records what it started with."""
+    return f"{RECORD_DIRECTORY}/{unit}"
+
+
+def unit_path(unit: str) -> str:
+    """Return the path of the unit file that an administrator writes for ``unit``."""
+    return f"{UNIT_DIRECTORY}/{unit}"
+
+
+def drop_in_path(unit: str, name: str) -> str:
+    """Return the path of the drop-in ``name`` of ``unit``."""
+    return f"{UNIT_DIRECTORY}/{unit}.d/{name}.conf"
+
+
+def recorder(unit: str, tracked_files: Sequence[str]) -> str:
+    """Return the drop-in that makes ``unit`` record the digests of ``tracked_files`` at each start.
+
+    ``+`` runs the command as root and outside of the unit's sandbox, so that a hardened unit needs no
+    writable path for it. A missing file makes the start fail with its name.
+    """
+    command = (
+        f"mkdir -p {RECORD_DIRECTORY} && sha256sum -- {' '.join(shlex.quote(path) for path in tracked_files)}"
+        f" > {record_path(unit)}"
+    )
+    escaped = command.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'# Managed by zerospof.temporal\n[Service]\nExecStartPre=+/bin/sh -c "{escaped}"\n'
+
+
+def parse_record(text: str) -> dict[str, str]:
+    """Return ``{path: sha256}`` from the output of sha256sum."""
+    pairs = (line.split(maxsplit=1) for line in text.splitlines() if line.strip())
+    return {path.lstrip("*"): digest for digest, path in pairs}
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of ``content`` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def judge(
+    unit: str,
+    recorded: Mapping[str, str] | None,
+    present: Mapping[str, str | None],
+    active: bool,
+) -> Verdict:
+    """Decide the state of ``unit``.
+
+    ``recorded``: digests of its last start, ``None`` when it never started.
+    ``present``: digest of every tracked file now, ``None`` for a file that is missing.
+    ``active``: whether systemd reports the unit as running.
+    """
+    if recorded is None:
+        return Verdict(unit, NEW, ("it has never been started",))
+    reasons = [] if active else ["it is not running"]
+    for path in sorted(set(recorded) | set(present)):
+        now = present.get(path)
+        if path not in recorded:
+            reasons.append(f"{path} is new since its start")
+        elif path not in present:
+            reasons.append(f"{path} is no longer part of it")
+        elif now is None:
+            reasons.append(f"{path} is missing")
+        elif now != recorded[path]:
+            reasons.append(f"{path} has changed since its start")
+    return Verdict(unit, PENDING if reasons else CURRENT, tuple(reasons))

@@ -1,0 +1,89 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: whether units run with the files that are on disk."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: systemd_units_info
+short_description: Tell which systemd units are due for a restart, and why
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Compares what each unit recorded at its last start with the files as they are now.
+  - Knows only units that M(zerospof.temporal.systemd_units) put in place.
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Nothing changes.
+    support: none
+options:
+  units:
+    description: Names of the units with their suffix.
+    type: list
+    elements: str
+    required: true
+seealso:
+  - module: zerospof.temporal.systemd_units
+"""
+
+EXAMPLES = r"""
+- name: The state of the Temporal services is known
+  zerospof.temporal.systemd_units_info:
+    units: [temporal-frontend.service, temporal-history.service]
+  register: services
+"""
+
+RETURN = r"""
+units:
+  description: The state of every unit; a unit that was never put in place is V(new).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the unit.
+      type: str
+    state:
+      description: One of V(new), V(pending) and V(current).
+      type: str
+    reasons:
+      description: Why the unit is not current.
+      type: list
+      elements: str
+pending:
+  description: Whether any of the units is due for a restart.
+  returned: always
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd, _units
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"units": {"type": "list", "elements": "str", "required": True}},
+        supports_check_mode=True,
+    )
+    verdicts = []
+    for name in module.params["units"]:
+        tracked = _systemd.tracked_files_of(name)
+        verdicts.append(
+            _units.Verdict(name, _units.NEW, ("it is not installed",))
+            if tracked is None
+            else _systemd.judge(module, name, tracked)
+        )
+    module.exit_json(
+        changed=False,
+        units=[verdict.as_dict() for verdict in verdicts],
+        pending=any(verdict.state == _units.PENDING for verdict in verdicts),
+    )
+
+
+if __name__ == "__main__":
+    main()
