@@ -1,0 +1,122 @@
+"""A whole cluster in the lab: software, hosts, site.yml, and the workflow that shows what it does.
+
+python -m lab.cluster --profile ha_postgresql --name lab
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import state
+
+ROOT = state.REPOSITORY
+LOG_TAIL_LINES = 40
+PLAY = re.compile(r"^PLAY \[(?P<name>.+)\] \*")
+
+
+class StepError(Exception):
+    """A command of the bring-up failed; the end of its output has been shown."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A profile, by the name of its example inventory, in the lab ``name``; ``subnet`` is a /24 or as written."""
+
+    profile: str
+    name: str = "lab"
+    subnet: str | None = None
+
+    @property
+    def inventory(self) -> Path:
+        """The example inventory."""
+        return ROOT / "inventories" / self.profile
+
+    @property
+    def directory(self) -> Path:
+        """Where the lab keeps its state."""
+        return state.state_root() / self.name
+
+    @property
+    def inventories(self) -> list[str]:
+        """The options that make Ansible use the example inventory on the hosts of the lab."""
+        return ["-i", str(self.inventory), "-i", str(self.directory / "inventory")]
+
+    def playbook(self, name: str, *options: str) -> list[str]:
+        """Return the command that runs the playbook ``name`` on the lab."""
+        return ["ansible-playbook", *self.inventories, str(ROOT / "playbooks" / f"{name}.yml"), *options]
+
+
+def stream(title: str, command: Sequence[str], log: Path) -> float:
+    """Run ``command`` with its output in ``log``; print each play as it begins; return the seconds it took."""
+    print(f"== {title}", flush=True)
+    started = time.monotonic()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+            play = PLAY.match(line)
+            if play or command[0] != "ansible-playbook":
+                print(f"   {time.monotonic() - started:5.0f} s  {play['name'] if play else line.rstrip()}", flush=True)
+    seconds = time.monotonic() - started
+    if process.returncode != 0:
+        tail = log.read_text(encoding="utf-8").splitlines()[-LOG_TAIL_LINES:]
+        print("\n".join(f"   | {line}" for line in tail), flush=True)
+        raise StepError(f"{title}: failed after {seconds:.0f} s; the whole output is in {os.path.relpath(log, ROOT)}")
+    return seconds
+
+
+def bring_up(cluster: Cluster) -> dict[str, float]:
+    """Make the cluster, or what is missing of it; return the seconds of each step."""
+    logs = cluster.directory / "logs"
+    up = [sys.executable, "-m", "lab", "up", "--name", cluster.name, "--inventory", str(cluster.inventory)]
+    if cluster.subnet:
+        up += ["--subnet", cluster.subnet]
+    wheels = state.cache_root() / "artifacts" / "wheels"
+    return {
+        "hosts": stream("Hosts: one container for each host of the inventory", up, logs / "up.log"),
+        "samples": stream("The sample worker", [str(ROOT / "samples" / "build.sh"), str(wheels)], logs / "samples.log"),
+        "artifacts": stream("Software", cluster.playbook("artifacts"), logs / "artifacts.log"),
+        "site": stream("Cluster: playbooks/site.yml", cluster.playbook("site"), logs / "site.log"),
+    }
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="ha_postgresql", help="an inventory of inventories/")
+    parser.add_argument("--name", default="lab", help="name of the lab")
+    parser.add_argument("--subnet", help="a /24 instead of the one of the inventory")
+    options = parser.parse_args()
+    cluster = Cluster(options.profile, options.name, options.subnet)
+    try:
+        seconds = bring_up(cluster)
+        seconds["flow"] = stream(
+            "A workflow through the cluster",
+            [sys.executable, "-m", "lab.flow", "--name", cluster.name],
+            cluster.directory / "logs" / "flow.log",
+        )
+    except StepError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    print("\nSeconds: " + ", ".join(f"{step} {value:.0f}" for step, value in seconds.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

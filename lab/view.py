@@ -1,0 +1,201 @@
+"""A look into a running cluster of the lab: who is connected to which server, and what the databases hold.
+
+Everything comes from the cluster itself: the sessions of the balancer that has the virtual address, the sockets of
+processes, and rows of PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import yaml
+from temporalio.client import Client
+from temporalio.service import KeepAliveConfig, RetryConfig, TLSConfig
+
+from lab import inventory, state
+
+DEFAULTS = state.REPOSITORY / "roles" / "temporal" / "defaults" / "main.yml"
+ADMIN_SOCKET = "/run/haproxy-edge/admin.sock"
+PROXY = "temporal_frontend"
+SSH_PORT = 22
+SESSION = re.compile(rf"src=(?P<client>\S+) fe={PROXY} be={PROXY} srv=(?P<server>\S+)")
+
+# A client that is to survive the death of a host asks longer than the 10 s of the SDK. Pings as often as a server
+# allows (frontend.keepAliveMinTime, 10 s) find a connection that is dead without a word.
+PATIENCE = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, max_retries=60)
+KEEP_ALIVE = KeepAliveConfig(interval_millis=10_000, timeout_millis=3000)
+
+
+class ViewError(Exception):
+    """The cluster does not show what was asked for; the message says where."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker process: its unit, the host it runs on and the identity with which it polls."""
+
+    host: str
+    unit: str
+    identity: str
+
+
+@dataclass(frozen=True)
+class View:
+    """The lab and its inventory."""
+
+    lab: state.Lab
+
+    @cached_property
+    def groups(self) -> dict[str, Any]:
+        """All that ansible-inventory says about the inventory and its overlay."""
+        return inventory.listing(self.lab.directory / "inventory.yml")
+
+    def members(self, group: str) -> list[str]:
+        """Names of the hosts of a group."""
+        return sorted(inventory.group_members(self.groups, group))
+
+    def variable(self, name: str, host: str | None = None) -> Any:  # noqa: ANN401
+        """Value of a variable for a host, for any one host when it is the same for all."""
+        variables = self.groups["_meta"]["hostvars"]
+        known = variables[host or next(iter(variables))]
+        return known[name] if name in known else yaml.safe_load(DEFAULTS.read_text())[name]
+
+    @property
+    def vip(self) -> str:
+        """The virtual address."""
+        return self.variable("temporal_vip")
+
+    def address(self, host: str | None = None) -> str:
+        """``host:port`` of the frontend of a host, or of the virtual address."""
+        return f"{self.lab.host(host).address if host else self.vip}:{self.variable('temporal_ports')['frontend']}"
+
+    def on(self, host: str, command: str) -> str:
+        """Run a shell command on a host and return what it prints.
+
+        Raises:
+            ViewError: it ends with an error, or the host does not answer.
+        """
+        settings = inventory.connection(self.lab)
+        options = settings["ansible_ssh_common_args"].split()
+        target = f"root@{self.lab.host(host).address}"
+        done = subprocess.run(
+            ["ssh", "-i", settings["ansible_ssh_private_key_file"], *options, target, command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        if done.returncode != 0:
+            raise ViewError(f"{host}: {command!r} ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def answering(self, hosts: list[str]) -> list[str]:
+        """Those of ``hosts`` that are up."""
+        return [host for host in hosts if _answers(self.lab.host(host).address)]
+
+    async def client(self, identity: str, host: str | None = None, namespace: str = "default") -> Client:
+        """A client with the operator's certificate, through the virtual address or the frontend of ``host``."""
+        directory = self.lab.directory / "pki"
+        tls = TLSConfig(
+            server_root_ca_cert=(directory / "ca.crt").read_bytes(),
+            client_cert=(directory / "clients" / "operator.crt").read_bytes(),
+            client_private_key=(directory / "clients" / "operator.key").read_bytes(),
+            domain="frontend",
+        )
+        return await Client.connect(
+            self.address(host),
+            namespace=namespace,
+            tls=tls,
+            identity=identity,
+            retry_config=PATIENCE,
+            keep_alive_config=KEEP_ALIVE,
+        )
+
+    def vip_holder(self) -> str:
+        """The balancer that has the virtual address now."""
+        holders = []
+        for host in self.answering(self.members("load_balancers")):
+            if re.search(rf"\b{re.escape(self.vip)}/", self.on(host, "ip -brief -4 address")):
+                holders.append(host)
+        if len(holders) != 1:
+            raise ViewError(f"the virtual address {self.vip} is on {', '.join(holders) or 'no balancer'}, not on one")
+        return holders[0]
+
+    def balancer(self, command: str) -> str:
+        """Answer of the balancer that has the virtual address to a command on its admin socket."""
+        return self.on(self.vip_holder(), f"echo '{command}' | socat -t 5 stdio unix-connect:{ADMIN_SOCKET}")
+
+    def sessions(self) -> dict[str, str]:
+        """The server behind each connection to the virtual address, by the client's ``address:port``."""
+        return {match["client"]: match["server"] for match in SESSION.finditer(self.balancer("show sess"))}
+
+    def server_states(self) -> dict[str, str]:
+        """State of every server as the balancer sees it, for example ``UP``."""
+        rows = [line.split(",") for line in self.balancer("show stat").splitlines() if line.startswith(f"{PROXY},")]
+        return {row[1]: row[17] for row in rows if row[1] not in ("FRONTEND", "BACKEND")}
+
+    def own_connections(self) -> list[str]:
+        """Local ``address:port`` of the connections of this process to the virtual address."""
+        text = subprocess.run(["ss", "-tnHp", "dst", self.address()], capture_output=True, text=True, check=True).stdout
+        return _connections(text, os.getpid())
+
+    def workers(self) -> list[Worker]:
+        """All worker processes of the deployment that serves the sample."""
+        name = self.deployment["name"]
+        found = []
+        for host in self.members("temporal_workers"):
+            pattern = f"temporal-sdk-worker@{name}-*.service"
+            for unit in self.on(host, f"systemctl list-unit-files --no-legend '{pattern}' | cut -d' ' -f1").split():
+                number = unit.removesuffix(".service").rpartition("-")[2]
+                found.append(Worker(host, unit, f"{name}@{host}#{number}"))
+        return found
+
+    @cached_property
+    def deployment(self) -> dict[str, Any]:
+        """The worker deployment of the sample package."""
+        deployments = self.variable("temporal_worker_deployments", self.members("temporal_workers")[0])
+        return next(row for row in deployments if row["package"].startswith("networking-worker=="))
+
+    def connection_of(self, worker: Worker) -> str | None:
+        """Local ``address:port`` of the worker's connection to the virtual address, ``None`` when it has none."""
+        command = f"ss -tnHp dst {self.address()} | cat; systemctl show --property=MainPID --value '{worker.unit}'"
+        *sockets, pid = self.on(worker.host, command).splitlines()
+        found = _connections("\n".join(sockets), int(pid))
+        return found[-1] if found else None
+
+    def servers_of(self, workers: list[Worker]) -> dict[Worker, str | None]:
+        """The server that each worker is connected to through the virtual address, ``None`` for one that is not."""
+        sessions = self.sessions()
+        return {worker: sessions.get(self.connection_of(worker) or "") for worker in workers}
+
+    def query(self, host: str, database: str, statement: str) -> list[list[str]]:
+        """Rows of a statement on the PostgreSQL of a host."""
+        command = f"runuser -u postgres -- psql -qtAX -F '\t' -d {database} -c \"{statement}\""
+        return [line.split("\t") for line in self.on(host, command).splitlines() if line]
+
+    def database_hosts(self) -> list[tuple[str, bool]]:
+        """The PostgreSQL hosts and whether each is the primary."""
+        return [
+            (host, self.query(host, "postgres", "select pg_is_in_recovery()") == [["f"]])
+            for host in self.answering(self.members("postgresql"))
+        ]
+
+
+def _answers(address: str) -> bool:
+    try:
+        with socket.create_connection((address, SSH_PORT), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _connections(text: str, pid: int) -> list[str]:
+    """Local ``address:port`` of the connections in the output of ``ss -tnHp`` that belong to a process."""
+    rows = [line for line in text.splitlines() if line.startswith("ESTAB") and f"pid={pid}," in line]
+    return [row.split()[3] for row in rows]
