@@ -1,0 +1,20 @@
+"""Filters for the declared workers; the work is done in ``module_utils``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
+
+
+class FilterModule:
+    """Worker filters of the collection."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filter names and their functions."""
+        return {
+            "worker_deployments": _workers.complete,
+            "worker_problems": _workers.problems,
+            "worker_units": _workers.workers,
+        }

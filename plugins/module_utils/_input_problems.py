@@ -1,0 +1,232 @@
+"""What is wrong with the variables of an inventory; a sentence never holds a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
+from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Cluster, listed, nearest, shown
+from ansible_collections.zerospof.temporal.plugins.module_utils._topology import TIERS, tier_ports
+
+PER_HOST_INPUTS = ("temporal_address", "temporal_vip_interface")
+SECRETS = (
+    "postgresql_superuser",
+    "postgresql_replication",
+    "postgresql_rewind",
+    "temporal_database",
+    "pgbouncer_auth",
+    "patroni_rest",
+)
+SHORTEST_SECRET = 16
+FEWEST_DISTINCT_CHARACTERS = 6
+HIGHEST_PORT = 65535
+SSH_PORT = 22
+HIGHEST_VIRTUAL_ROUTER_ID = 255
+OLDEST_MINOR = (1, 29)
+OLDEST_PATCH = {(1, 29): 7, (1, 30): 5, (1, 31): 1}
+"""First patch of each minor whose simple protocol works through a transaction pooler (temporalio/temporal 9804)."""
+SEARCH_ATTRIBUTE_TYPES = ("Bool", "Datetime", "Double", "Int", "Keyword", "KeywordList", "Text")
+SYSTEM_NAMESPACE = "temporal-system"
+
+_PLACEHOLDER = re.compile(
+    r"change[ _-]?(me|it|this)|replace[ _-]?(me|this)|place[ _-]?holder|\btodo\b|fixme|example|dummy|your[ _-]"
+    r"|insert[ _-]|password|passwd|secret|default|^12345|^qwert|temporal|postgres|<.*>|\{\{",
+    re.IGNORECASE,
+)
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_CLUSTER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def input_problems(cluster: Cluster) -> Iterator[str]:
+    """Yield the problems of names, types and values of variables."""
+    yield from _name_problems(cluster)
+    yield from cluster.type_problems
+    for check in (
+        _agreement_problems,
+        _value_problems,
+        _secret_problems,
+        _port_problems,
+        _namespace_problems,
+        _worker_problems,
+    ):
+        yield from check(cluster)
+
+
+def _name_problems(cluster: Cluster) -> Iterator[str]:
+    known = {*cluster.options, *(f"{tier}_group" for tier in TIERS)}
+    prefixes = tuple(f"{role}_" for role in cluster.roles)
+    unknown: dict[str, list[str]] = {}
+    for host in cluster.hosts:
+        for name in cluster.hostvars[host]:
+            if name.startswith(prefixes) and name not in known:
+                unknown.setdefault(name, []).append(host)
+    for name, hosts in unknown.items():
+        yield (
+            f"{name}{cluster.where(hosts)}: is no variable of this collection{nearest(name, cluster.options)}; "
+            "correct the name or, if it is yours, choose another prefix"
+        )
+
+
+def _agreement_problems(cluster: Cluster) -> Iterator[str]:
+    for name in cluster.inputs:
+        values = cluster.values(name)
+        if len(values) > 1 and name not in PER_HOST_INPUTS:
+            secret = name == "temporal_secrets"
+            seen = [f"{'one' if secret else shown(value)} on {listed(hosts)}" for value, hosts in values]
+            yield f"{name}: hosts differ ({'; '.join(seen)}); set it once for the whole cluster"
+
+
+def _value_problems(cluster: Cluster) -> Iterator[str]:
+    name = cluster.value("temporal_cluster_name")
+    if name is not None and not _CLUSTER_NAME.fullmatch(name):
+        yield f"temporal_cluster_name: {name!r} must be lower case letters, digits, - and _, and begin with a letter"
+    version = cluster.value("temporal_version")
+    if version is not None:
+        yield from (f"temporal_version: {problem}" for problem in _version_problems(version))
+    shards = cluster.value("temporal_history_shards")
+    if shards is not None and shards < 1:
+        yield f"temporal_history_shards: {shards} must be at least 1; 512 suits most clusters"
+    for identifier, hosts in cluster.values("keepalived_virtual_router_id"):
+        if not 1 <= identifier <= HIGHEST_VIRTUAL_ROUTER_ID:
+            yield (
+                f"keepalived_virtual_router_id{cluster.where(hosts)}: {identifier} must be between 1 and "
+                f"{HIGHEST_VIRTUAL_ROUTER_ID}, and unlike those of other clusters on that network"
+            )
+
+
+def _version_problems(version: str) -> Iterator[str]:
+    if not _VERSION.fullmatch(version):
+        yield f"{version!r} is no release such as 1.31.2; give three numbers"
+        return
+    major, minor, patch = map(int, version.split("."))
+    if (major, minor) < OLDEST_MINOR:
+        yield f"{version} is older than {'.'.join(map(str, OLDEST_MINOR))}, the oldest supported; use a newer one"
+    elif patch < OLDEST_PATCH.get((major, minor), 0):
+        oldest = f"{major}.{minor}.{OLDEST_PATCH[major, minor]}"
+        yield f"{version} cannot work through PgBouncer; use {oldest} or newer"
+
+
+def _secret_problems(cluster: Cluster) -> Iterator[str]:
+    values = cluster.values("temporal_secrets")
+    if not values and cluster.hosts and not any("temporal_secrets" in problem for problem in cluster.type_problems):
+        yield f"temporal_secrets: is not set; put the keys {', '.join(SECRETS)} into your vault"
+    given_on = {host for _, hosts in values for host in hosts}
+    if given_on and len(given_on) < len(cluster.hosts):
+        without = [host for host in cluster.hosts if host not in given_on]
+        yield f"temporal_secrets: is not set on {listed(without)}; set it once for the whole cluster"
+    for secrets, hosts in values:
+        where = cluster.where(hosts)
+        for key in SECRETS:
+            fault = _secret_fault(secrets.get(key))
+            if fault:
+                yield f"temporal_secrets.{key}{where}: {fault}; generate one, for example with: openssl rand -hex 24"
+        for key in secrets:
+            if key not in SECRETS:
+                yield f"temporal_secrets.{key}{where}: is not used{nearest(key, SECRETS)}; correct or remove it"
+        given = sorted((str(secrets[key]), key) for key in SECRETS if secrets.get(key))
+        for _, same in groupby(given, key=lambda item: item[0]):
+            keys = [key for _, key in same]
+            if len(keys) > 1:
+                yield f"temporal_secrets{where}: {', '.join(keys)} are the same; give each its own"
+
+
+def _secret_fault(secret: Any) -> str:  # noqa: ANN401
+    """Return what is wrong with a secret in words that do not tell it, empty when nothing is."""
+    if secret is None or secret == "":
+        return "is missing"
+    if not isinstance(secret, str):
+        return "must be a string; quote it"
+    if _PLACEHOLDER.search(secret):
+        return "looks like a placeholder or a well-known word"
+    if len(secret) < SHORTEST_SECRET:
+        return f"has {len(secret)} characters, at least {SHORTEST_SECRET} are needed"
+    if len(set(secret)) < FEWEST_DISTINCT_CHARACTERS:
+        return "repeats a few characters"
+    if not secret.isprintable() or " " in secret:
+        return "has blanks or control characters"
+    return ""
+
+
+def _port_problems(cluster: Cluster) -> Iterator[str]:
+    known = cluster.inputs.get("temporal_ports", {}).get("default", {})
+    for ports, hosts in cluster.values("temporal_ports"):
+        where = cluster.where(hosts)
+        missing = [name for name in known if name not in ports]
+        if missing:
+            yield f"temporal_ports{where}: {', '.join(missing)} missing; give all ports when you change one"
+        for name, port in ports.items():
+            if name not in known:
+                yield f"temporal_ports.{name}{where}: is no port of this collection{nearest(name, known)}; remove it"
+            elif not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= HIGHEST_PORT:
+                yield f"temporal_ports.{name}{where}: {port!r} must be a number between 1 and {HIGHEST_PORT}"
+            elif port == SSH_PORT:
+                yield f"temporal_ports.{name}{where}: {SSH_PORT} belongs to SSH; choose another"
+        if not missing:
+            yield from _port_clashes(cluster, ports, hosts)
+
+
+def _port_clashes(cluster: Cluster, ports: Mapping[str, int], hosts: Sequence[str]) -> Iterator[str]:
+    hosts_by_tiers: dict[tuple[str, ...], list[str]] = {}
+    for host in hosts:
+        hosts_by_tiers.setdefault(tuple(cluster.tiers_of[host]), []).append(host)
+    clashes: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+    for on_host, same in hosts_by_tiers.items():
+        try:
+            needed = tier_ports(on_host, cluster.matrix, ports)
+        except ValueError:
+            # A port that is no number is a problem of its own.
+            return
+        names_by_socket: dict[tuple[str, int], list[str]] = {}
+        for need in needed:
+            names_by_socket.setdefault((need["at"], need["port"]), []).append(need["name"])
+        for (_, port), names in names_by_socket.items():
+            if len(names) > 1:
+                clashes.setdefault((port, tuple(names)), []).extend(same)
+    for (port, names), on in clashes.items():
+        yield f"temporal_ports: {', '.join(names)} are all {port} on {listed(on)}; give each its own port"
+
+
+def _namespace_problems(cluster: Cluster) -> Iterator[str]:
+    for namespaces, hosts in cluster.values("temporal_namespaces"):
+        where = cluster.where(hosts)
+        names = [namespace["name"] for namespace in namespaces]
+        for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+            yield f"temporal_namespaces{where}: {name} stands there {names.count(name)} times; keep one"
+        for namespace in namespaces:
+            name = namespace["name"]
+            if not _NAMESPACE.fullmatch(name):
+                yield (
+                    f"temporal_namespaces{where}: {name!r} must be letters, digits, '.', '_' and '-', and begin with a "
+                    "letter or digit; rename it"
+                )
+            if name == SYSTEM_NAMESPACE:
+                yield f"temporal_namespaces{where}: {name} belongs to Temporal itself; remove it"
+            days = namespace.get("retention_days")
+            if days is not None and days < 1:
+                yield f"temporal_namespaces{where}: retention_days of {name} is {days}; keep at least 1 day"
+            for attribute, kind in (namespace.get("search_attributes") or {}).items():
+                if kind not in SEARCH_ATTRIBUTE_TYPES:
+                    yield (
+                        f"temporal_namespaces{where}: search attribute {attribute} of {name} has type {kind}"
+                        f"{nearest(str(kind), SEARCH_ATTRIBUTE_TYPES)}; types are {', '.join(SEARCH_ATTRIBUTE_TYPES)}"
+                    )
+
+
+def _worker_problems(cluster: Cluster) -> Iterator[str]:
+    namespaces = [namespace["name"] for namespace in cluster.value("temporal_namespaces") or []]
+    for values, hosts in cluster.values("temporal_worker_deployments"):
+        where = f"temporal_worker_deployments{cluster.where(hosts)}"
+        given = [{key: value for key, value in deployment.items() if value is not None} for deployment in values]
+        # Whether the wheels are there is for the check of the artifact directory.
+        wheels = [f"{_workers.wheel_prefix(deployment['package'])}py3-none-any.whl" for deployment in given]
+        yield from (f"{where}: {problem}" for problem in _workers.problems(_workers.complete(given), wheels))
+        for name, namespace in ((deployment["name"], deployment["namespace"]) for deployment in given):
+            if namespaces and namespace not in namespaces:
+                yield (
+                    f"{where}: {name} works in namespace {namespace}, which temporal_namespaces does not have"
+                    f"{nearest(namespace, namespaces)}; add it or correct the name"
+                )

@@ -1,0 +1,174 @@
+"""What is wrong with the places and addresses of hosts, and with what a profile promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Cluster, Unresolved, listed, nearest
+from ansible_collections.zerospof.temporal.plugins.module_utils._spof import (
+    HA_PROFILES,
+    REQUIRED_TIERS,
+    VARIABLES,
+    quorum,
+    spof_report,
+)
+from ansible_collections.zerospof.temporal.plugins.module_utils._topology import (
+    TIERS,
+    ZONE_PREFIX,
+    address_of,
+)
+
+ZONES_OF_HA = 3
+REPLICAS_OF_HA = 3
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
+)
+
+
+def placement_problems(cluster: Cluster) -> Iterator[str]:
+    """Yield the problems of zones, tiers, promises and addresses."""
+    for check in (_zone_problems, _tier_problems, _claim_problems, _address_problems):
+        yield from check(cluster)
+
+
+def _zone_problems(cluster: Cluster) -> Iterator[str]:
+    if not cluster.zones:
+        yield f"inventory: has no {ZONE_PREFIX}* group; put every host into the group of its availability zone"
+    profile = cluster.value("temporal_profile")
+    used = {zone for host in cluster.hosts for zone in cluster.zones_of.get(host, [])}
+    if profile in HA_PROFILES and len(used) < ZONES_OF_HA:
+        yield (
+            f"temporal_profile: {profile} needs hosts in {ZONES_OF_HA} {ZONE_PREFIX}* groups, but they are in "
+            f"{len(used)} ({', '.join(sorted(used)) or 'none'}): the loss of one of two zones takes every majority; "
+            "add a third zone or set temporal_profile: basic"
+        )
+    for host in cluster.tiers_of:
+        zones = cluster.zones_of.get(host, [])
+        if not zones:
+            yield f"{host}: is in no {ZONE_PREFIX}* group; put it into the group of its availability zone"
+    for host, zones in cluster.zones_of.items():
+        if len(zones) > 1:
+            yield f"{host}: is in {len(zones)} zones ({', '.join(zones)}); leave it in the one where it stands"
+
+
+def _tier_problems(cluster: Cluster) -> Iterator[str]:
+    groups_of: dict[str, list[str]] = {}
+    for group, hosts in cluster.groups.items():
+        if group not in ("all", "ungrouped") and not group.startswith(ZONE_PREFIX):
+            for host in hosts:
+                groups_of.setdefault(host, []).append(group)
+    names = [cluster.group(tier) for tier in TIERS]
+    for host in dict.fromkeys((*cluster.zones_of, *cluster.groups.get("ungrouped", ()))):
+        if host in cluster.tiers_of or host == "localhost":
+            continue
+        others = groups_of.get(host, [])
+        hints = [f"{other}{hint}" for other in others if (hint := nearest(other, names))]
+        if hints or not others:
+            seen = f" but in {', '.join(hints)}" if hints else ""
+            yield f"{host}: is in no tier{seen}; put it into one of the groups {', '.join(names)}, or take it out"
+    profile = cluster.value("temporal_profile")
+    for tier in REQUIRED_TIERS.get(profile, ()):
+        if not cluster.members(tier):
+            yield f"{cluster.group(tier)}: the group has no host, but profile {profile} needs one; add hosts to it"
+    if cluster.members("cassandra") and profile != "ha_cassandra":
+        yield (
+            f"{cluster.group('cassandra')}: the group has hosts, but profile {profile} uses none; "
+            "set temporal_profile: ha_cassandra or take them out"
+        )
+
+
+def _claim_problems(cluster: Cluster) -> Iterator[str]:
+    etcd = cluster.members("etcd")
+    if etcd and len(etcd) % 2 == 0:
+        yield (
+            f"{cluster.group('etcd')}: has {len(etcd)} members ({listed(etcd)}); an even number survives no more than "
+            f"{len(etcd) - 1} do: add or remove one"
+        )
+    profile = cluster.value("temporal_profile")
+    if profile == "ha_cassandra":
+        yield from _ring_problems(cluster)
+    if profile not in HA_PROFILES:
+        return
+    variables: dict[str, dict[str, Any]] = {host: {} for host in cluster.hosts}
+    for name in VARIABLES:
+        for host, value in cluster.by_host(name).items():
+            variables[host][name] = value
+    vip = cluster.value("temporal_vip") or "missing"
+    report = spof_report(cluster.groups, variables, profile, vip=vip, tiers=cluster.tiers)
+    for point in report["single_points_of_failure"]:
+        yield (
+            f"{point['name']}: profile {profile} promises no single point of failure, but this {point['kind']} is one "
+            f"({', '.join(point['tiers'])}): without it {point['effect']}; {point['remedy']}"
+        )
+
+
+def _ring_problems(cluster: Cluster) -> Iterator[str]:
+    nodes = cluster.members("cassandra")
+    racks = {zone for node in nodes for zone in cluster.zones_of.get(node, [])}
+    for factor, _ in cluster.values("cassandra_replication_factor"):
+        name = f"cassandra_replication_factor: {factor}"
+        if factor < REPLICAS_OF_HA:
+            yield f"{name} cannot keep a quorum without one node; profile ha_cassandra needs at least {REPLICAS_OF_HA}"
+        if factor > len(nodes):
+            yield f"{name}, but there are {len(nodes)} nodes ({listed(nodes)}); add nodes or lower the factor"
+        elif len(racks) < min(factor, quorum(factor) + 1):
+            yield (
+                f"{name}, but the nodes are in {len(racks)} racks ({', '.join(sorted(racks))}); "
+                f"put a node into a third {ZONE_PREFIX}* group"
+            )
+
+
+def _address_problems(cluster: Cluster) -> Iterator[str]:
+    addresses: dict[str, list[str]] = {}
+    for host in cluster.hosts:
+        variables = {k: v for k, v in cluster.hostvars[host].items() if not isinstance(v, Unresolved)}
+        address = address_of(host, {host: variables})
+        addresses.setdefault(address, []).append(host)
+        if not _is_address(address):
+            yield f"{host}: {address} is no IP address, which the services need; set temporal_address"
+        if not _HOST_NAME.fullmatch(host):
+            yield f"{host}: is no host name, which its certificates need; rename the host in the inventory"
+    for address, hosts in addresses.items():
+        if len(hosts) > 1:
+            yield f"{listed(hosts)}: have the same address {address}; give each its own ansible_host"
+    vip = cluster.value("temporal_vip")
+    balancers = cluster.members("load_balancers")
+    if vip and not _is_address(vip):
+        yield f"temporal_vip: {vip} is no IP address; give a free address of the network of the load balancers"
+    elif vip in addresses:
+        yield f"temporal_vip: {vip} is the address of {listed(addresses[vip])}; give an address that no host has"
+    if balancers and vip == "":
+        yield (
+            f"temporal_vip: is empty, but there are load balancers ({listed(balancers)}); "
+            "give a free address of their network"
+        )
+    if vip and not balancers:
+        yield f"temporal_vip: {vip} has no load balancer to carry it; add hosts to {cluster.group('load_balancers')}"
+    for networks, hosts in cluster.values("temporal_client_networks"):
+        for network in networks:
+            if not _is_network(network):
+                yield f"temporal_client_networks{cluster.where(hosts)}: {network} is no network such as 192.0.2.0/24"
+    if balancers and cluster.value("temporal_firewall_enabled") and cluster.value("temporal_client_networks") == []:
+        yield (
+            "temporal_client_networks: is empty, so the firewall would let no client reach the load balancers; "
+            "name the networks of the clients and of the control node"
+        )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,560 @@
+"""Preflight refuses an inventory that is not what it claims to be, and tells everything that is wrong at once."""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.zerospof.temporal.plugins.lookup import argument_specs
+from ansible_collections.zerospof.temporal.plugins.module_utils import _inventory
+from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Unresolved
+from ansible_collections.zerospof.temporal.plugins.module_utils._input_problems import SECRETS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PROJECT = Path(__file__).resolve().parents[2]
+SPECS = argument_specs.LookupModule().run([])[0]
+MATRIX = yaml.safe_load((PROJECT / "playbooks/vars/firewall.yml").read_text())["firewall_matrix"]
+PORTS = yaml.safe_load((PROJECT / "roles/temporal/defaults/main.yml").read_text())["temporal_ports"]
+TIERS = ("load_balancers", "temporal_servers", "temporal_ui", "temporal_workers", "postgresql", "etcd")
+HOSTS = ("one", "two", "three")
+
+Groups = dict[str, list[str]]
+HostVars = dict[str, dict[str, Any]]
+
+
+def sound(hosts: tuple[str, ...] = HOSTS) -> tuple[Groups, HostVars]:
+    """A sound cluster of three hosts in three zones, each with every tier."""
+    groups: Groups = {"all": list(hosts), "ungrouped": []}
+    groups |= {f"az_{zone}": list(hosts[number::3]) for number, zone in enumerate("abc")}
+    groups |= {tier: list(hosts) for tier in TIERS}
+    shared = {
+        "temporal_profile": "ha_postgresql",
+        "temporal_vip": "192.0.2.10",
+        "temporal_client_networks": ["192.0.2.0/24"],
+        "temporal_secrets": {key: f"{key[:3]}-{number}-kT9vQ2mXz7" for number, key in enumerate(SECRETS)},
+        "temporal_namespaces": [{"name": "production", "retention_days": 30}],
+    }
+    hostvars = {
+        host: copy.deepcopy(shared) | {"ansible_host": f"192.0.{2 + number // 200}.{20 + number % 200}"}
+        for number, host in enumerate(hosts)
+    }
+    return groups, hostvars
+
+
+def problems(groups: Groups, hostvars: HostVars, **options: Any) -> list[str]:  # noqa: ANN401
+    """What preflight says about an inventory."""
+    return _inventory.inventory_problems(groups, hostvars, SPECS, MATRIX, **options)
+
+
+def after(change: Callable[[Groups, HostVars], object]) -> list[str]:
+    """What preflight says about the sound cluster after a change."""
+    groups, hostvars = sound()
+    change(groups, hostvars)
+    return problems(groups, hostvars)
+
+
+def with_inputs(**inputs: Any) -> list[str]:  # noqa: ANN401
+    """What preflight says about the sound cluster with other inputs on all hosts."""
+    groups, hostvars = sound()
+    for host in hostvars.values():
+        host.update(inputs)
+    return problems(groups, hostvars)
+
+
+def test_a_sound_inventory_has_no_problem() -> None:
+    assert problems(*sound()) == []
+
+
+# Places
+
+
+def test_two_zones_are_no_ha_profile() -> None:
+    def to_two_zones(groups: Groups, _: HostVars) -> None:
+        groups["az_b"] += groups.pop("az_c")
+
+    found = after(to_two_zones)
+    assert found[0].startswith(
+        "temporal_profile: ha_postgresql needs hosts in 3 az_* groups, but they are in 2 (az_a, az_b)"
+    )
+    assert any(problem.startswith("az_b: profile ha_postgresql promises no single point") for problem in found)
+
+
+def test_two_zones_are_good_enough_for_basic() -> None:
+    groups, hostvars = sound()
+    groups["az_b"] += groups.pop("az_c")
+    for host in hostvars.values():
+        host["temporal_profile"] = "basic"
+    assert problems(groups, hostvars) == []
+
+
+def test_one_database_is_good_enough_for_basic_and_not_for_ha() -> None:
+    groups, hostvars = sound()
+    groups["postgresql"] = groups["etcd"] = ["one"]
+    found = problems(groups, hostvars)
+    assert len(found) == 1
+    assert found[0].startswith(
+        "one: profile ha_postgresql promises no single point of failure, but this host is one (postgresql, etcd)"
+    )
+    for host in hostvars.values():
+        host["temporal_profile"] = "basic"
+    assert problems(groups, hostvars) == []
+
+
+def test_an_even_number_of_etcd_members_is_refused() -> None:
+    def add_fourth(groups: Groups, hostvars: HostVars) -> None:
+        hostvars["four"] = hostvars["one"] | {"ansible_host": "192.0.2.99"}
+        groups["az_a"].append("four")
+        groups["etcd"].append("four")
+
+    assert after(add_fourth)[0] == (
+        "etcd: has 4 members (one, two, three and 1 more); an even number survives no more than 3 do: add or remove one"
+    )
+
+
+def test_a_majority_of_etcd_in_one_zone_is_refused() -> None:
+    def move(groups: Groups, hostvars: HostVars) -> None:
+        hostvars["four"] = hostvars["one"] | {"ansible_host": "192.0.2.99"}
+        groups["az_a"].append("four")
+        groups["etcd"] = ["one", "four", "two"]
+
+    assert any(
+        re.match(r"az_a: profile .* but this az is one \(postgresql, etcd\)", problem) for problem in after(move)
+    )
+
+
+def test_a_host_in_no_zone_is_named() -> None:
+    found = after(lambda groups, _: groups["az_b"].remove("two"))
+    assert "two: is in no az_* group; put it into the group of its availability zone" in found
+
+
+def test_a_host_in_two_zones_is_named() -> None:
+    found = after(lambda groups, _: groups["az_a"].append("two"))
+    assert "two: is in 2 zones (az_a, az_b); leave it in the one where it stands" in found
+
+
+def test_an_inventory_without_zones_is_told_once() -> None:
+    groups, hostvars = sound()
+    groups = {name: hosts for name, hosts in groups.items() if not name.startswith("az_")}
+    assert problems(groups, hostvars)[0].startswith("inventory: has no az_* group")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"az_a": ["lost"]}, "lost: is in no tier; put it into one of the groups load_balancers, "),
+        (
+            {"az_a": ["lost"], "postgres": ["lost"]},
+            "lost: is in no tier but in postgres (did you mean postgresql?); put ",
+        ),
+        ({"ungrouped": ["lost"]}, "lost: is in no tier; put it into one of the groups"),
+    ],
+)
+def test_a_host_in_no_tier_is_named(extra: Groups, message: str) -> None:
+    def add(groups: Groups, hostvars: HostVars) -> None:
+        hostvars["lost"] = {}
+        for name, hosts in extra.items():
+            groups[name] = groups.get(name, []) + hosts
+
+    found = after(add)
+    assert len(found) == 1
+    assert found[0].startswith(message)
+
+
+def test_hosts_of_another_cluster_in_the_same_inventory_are_left_alone() -> None:
+    groups, hostvars = sound()
+    groups["az_a"].append("other")
+    groups["green_api"] = ["other"]
+    hostvars["other"] = {"temporal_vipp": "x"}
+    assert problems(groups, hostvars) == []
+
+
+def test_a_missing_tier_is_named_with_its_group() -> None:
+    groups, hostvars = sound()
+    del groups["etcd"]
+    assert "blue_etcd: the group has no host, but profile ha_postgresql needs one; add hosts to it" in problems(
+        groups, hostvars, tiers={"etcd": "blue_etcd"}
+    )
+
+
+# Cassandra
+
+
+def cassandra(nodes: dict[str, int], factor: int) -> list[str]:
+    """What preflight says about a ring of ``nodes`` per zone."""
+    groups, hostvars = sound()
+    groups["cassandra"] = []
+    for zone, count in nodes.items():
+        for number in range(count):
+            host = f"node-{zone[-1]}-{number}"
+            groups["cassandra"].append(host)
+            groups[zone].append(host)
+            hostvars[host] = hostvars["one"] | {"ansible_host": f"192.0.2.{100 + len(hostvars)}"}
+    for host in hostvars.values():
+        host |= {"temporal_profile": "ha_cassandra", "cassandra_replication_factor": factor}
+    specs = SPECS | {
+        "cassandra": {"main": {"options": {"cassandra_replication_factor": {"type": "int", "default": 3}}}},
+    }
+    return _inventory.inventory_problems(groups, hostvars, specs, MATRIX)
+
+
+def test_a_ring_with_three_racks_holds_three_replicas() -> None:
+    assert cassandra({"az_a": 2, "az_b": 2, "az_c": 2}, 3) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "factor", "message"),
+    [
+        ({"az_a": 1, "az_b": 1, "az_c": 1}, 1, "cassandra_replication_factor: 1 cannot keep a quorum without one node"),
+        ({"az_a": 1, "az_b": 1, "az_c": 1}, 5, "cassandra_replication_factor: 5, but there are 3 nodes"),
+        (
+            {"az_a": 2, "az_b": 2},
+            3,
+            "cassandra_replication_factor: 3, but the nodes are in 2 racks (az_a, az_b); put a node",
+        ),
+        ({"az_a": 3, "az_b": 3, "az_c": 3}, 5, "az_a: profile ha_cassandra promises no single point of failure"),
+    ],
+)
+def test_a_replication_factor_that_racks_cannot_hold_is_refused(
+    nodes: dict[str, int], factor: int, message: str
+) -> None:
+    assert any(problem.startswith(message) for problem in cassandra(nodes, factor))
+
+
+def test_cassandra_hosts_in_a_profile_without_cassandra_are_refused() -> None:
+    found = after(lambda groups, _: groups.update(cassandra=["one"]))
+    assert any(
+        problem.startswith("cassandra: the group has hosts, but profile ha_postgresql uses none") for problem in found
+    )
+
+
+# Addresses
+
+
+def test_equal_addresses_are_told_with_all_their_hosts() -> None:
+    found = after(lambda _, hostvars: hostvars["two"].update(temporal_address="192.0.2.20"))
+    assert found == ["one, two: have the same address 192.0.2.20; give each its own ansible_host"]
+
+
+def test_an_address_must_be_a_number() -> None:
+    found = after(lambda _, hostvars: hostvars["two"].update(ansible_host="two.example.org"))
+    assert found == ["two: two.example.org is no IP address, which the services need; set temporal_address"]
+
+
+@pytest.mark.parametrize(
+    ("vip", "message"),
+    [
+        ("192.0.2.21", "temporal_vip: 192.0.2.21 is the address of two; give an address that no host has"),
+        ("vip.example.org", "temporal_vip: vip.example.org is no IP address; give a free address of the network of"),
+        ("", "temporal_vip: is empty, but there are load balancers (one, two, three); give a free address of their"),
+    ],
+)
+def test_a_virtual_address_that_cannot_be_is_refused(vip: str, message: str) -> None:
+    found = with_inputs(temporal_vip=vip)
+    assert len(found) == 1
+    assert found[0].startswith(message)
+
+
+def test_a_virtual_address_needs_a_balancer() -> None:
+    found = after(lambda groups, _: groups.update(load_balancers=[]))
+    assert "temporal_vip: 192.0.2.10 has no load balancer to carry it; add hosts to load_balancers" in found
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        (["office"], "temporal_client_networks: office is no network such as 192.0.2.0/24"),
+        ([], "temporal_client_networks: is empty, so the firewall would let no client reach the load balancers"),
+    ],
+)
+def test_client_networks_must_be_networks(networks: list[str], message: str) -> None:
+    assert with_inputs(temporal_client_networks=networks)[0].startswith(message)
+
+
+def test_without_a_firewall_no_client_network_is_needed() -> None:
+    assert with_inputs(temporal_client_networks=[], temporal_firewall_enabled=False) == []
+
+
+# Names and types
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("temporal_vipp", " (did you mean temporal_vip?)"),
+        ("etcd_quota_megabyte", " (did you mean etcd_quota_megabytes?)"),
+    ],
+)
+def test_an_unknown_variable_is_told_with_the_nearest_name(name: str, hint: str) -> None:
+    assert with_inputs(**{name: 1}) == [
+        f"{name}: is no variable of this collection{hint}; correct the name or, if it is yours, choose another prefix"
+    ]
+
+
+def test_an_unknown_variable_of_some_hosts_names_them() -> None:
+    found = after(lambda _, hostvars: hostvars["two"].update(haproxy_bogus=1))
+    assert found[0].startswith("haproxy_bogus on two: is no variable of this collection")
+
+
+def test_variables_with_other_prefixes_and_names_of_groups_are_free() -> None:
+    assert with_inputs(my_temporal_note="x", lab_image="debian-12", etcd_group="etcd") == []
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (
+            {"temporal_history_shards": "many"},
+            ["temporal_history_shards: ", "unable to convert to int", "(seen: 'many')"],
+        ),
+        ({"temporal_firewall_enabled": "perhaps"}, ["temporal_firewall_enabled: ", "bool", "(seen: 'perhaps')"]),
+        (
+            {"temporal_profile": "ha"},
+            ["temporal_profile", "must be one of: basic, ha_postgresql, ha_cassandra, got: ha"],
+        ),
+        ({"temporal_cluster_name": ["a"]}, ["temporal_cluster_name: must be text, not ['a']"]),
+        ({"temporal_namespaces": [{"retention_days": 3}]}, ["temporal_namespaces: missing required arguments: name"]),
+        (
+            {"temporal_namespaces": [{"name": "a", "retention": 3}]},
+            ["temporal_namespaces: has no key retention (did you mean retention_days?); its keys are description"],
+        ),
+        ({"temporal_secrets": "letmein"}, ["temporal_secrets: must be a dict; see docs/variables.md"]),
+    ],
+)
+def test_a_wrong_type_is_told_with_the_name_and_the_value(inputs: dict[str, Any], words: list[str]) -> None:
+    found = with_inputs(**inputs)
+    assert len([problem for problem in found if all(word in problem for word in words)]) == 1, found
+    assert "letmein" not in " ".join(found)
+
+
+def test_text_that_means_the_type_is_accepted() -> None:
+    assert with_inputs(temporal_history_shards="512", temporal_firewall_enabled="yes") == []
+
+
+def test_a_template_that_cannot_be_resolved_is_a_problem() -> None:
+    found = with_inputs(temporal_cluster_name=Unresolved("'nix' is undefined"))
+    assert found == ["temporal_cluster_name: cannot be resolved: 'nix' is undefined; define what it refers to"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "'ansible_facts' is undefined",
+        "object of type 'dict' has no attribute 'default_ipv4'",
+        "'temporal_ports' is undefined",
+    ],
+)
+def test_a_template_over_facts_or_defaults_is_none(message: str) -> None:
+    assert with_inputs(temporal_vip_interface=Unresolved(message)) == []
+
+
+def test_hosts_that_differ_in_an_input_of_the_cluster_are_named() -> None:
+    found = after(lambda _, hostvars: hostvars["two"].update(temporal_version="1.30.6"))
+    assert found == [
+        "temporal_version: hosts differ ('1.30.6' on two; '1.31.2' on one, three); set it once for the whole cluster"
+    ]
+
+
+def test_hosts_that_differ_in_their_secrets_are_named_without_them() -> None:
+    groups, hostvars = sound()
+    hostvars["two"]["temporal_secrets"]["patroni_rest"] = "another-kT9vQ2mXz7"
+    found = problems(groups, hostvars)
+    assert found == [
+        "temporal_secrets: hosts differ (one on one, three; one on two); set it once for the whole cluster"
+    ]
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [
+        ("changeme-changeme", "looks like a placeholder"),
+        ("<put your own here>", "looks like a placeholder"),
+        ("MyPassword-2024-xy", "looks like a placeholder"),
+        ("short7Q", "has 7 characters, at least 16 are needed"),
+        ("ababababababababab", "repeats a few characters"),
+        ("a line\nand another 7Q", "has blanks or control characters"),
+        ("", "is missing"),
+        (None, "is missing"),
+        (1234567890123456789, "must be a string; quote it"),
+    ],
+)
+def test_a_bad_secret_is_named_and_never_shown(secret: object, fault: str) -> None:
+    groups, hostvars = sound()
+    for host in hostvars.values():
+        host["temporal_secrets"]["patroni_rest"] = secret
+    found = problems(groups, hostvars)
+    assert len(found) == 1
+    assert found[0].startswith(f"temporal_secrets.patroni_rest: {fault}")
+    assert not secret or str(secret) not in found[0]
+
+
+def test_no_secrets_at_all_names_the_keys() -> None:
+    groups, hostvars = sound()
+    for host in hostvars.values():
+        del host["temporal_secrets"]
+    assert problems(groups, hostvars) == [
+        f"temporal_secrets: is not set; put the keys {', '.join(SECRETS)} into your vault"
+    ]
+
+
+def test_a_host_without_secrets_is_named() -> None:
+    found = after(lambda _, hostvars: hostvars["two"].pop("temporal_secrets"))
+    assert found == ["temporal_secrets: is not set on two; set it once for the whole cluster"]
+
+
+def test_an_unknown_key_and_a_shared_secret_are_named() -> None:
+    groups, hostvars = sound()
+    for host in hostvars.values():
+        secrets = host["temporal_secrets"]
+        secrets["patroni_rst"] = "x"
+        secrets["pgbouncer_auth"] = secrets["patroni_rest"]
+    assert problems(groups, hostvars) == [
+        "temporal_secrets.patroni_rst: is not used (did you mean patroni_rest?); correct or remove it",
+        "temporal_secrets: patroni_rest, pgbouncer_auth are the same; give each its own",
+    ]
+
+
+def test_the_keys_of_secrets_are_those_that_the_roles_document() -> None:
+    described = " ".join(SPECS["temporal"]["main"]["options"]["temporal_secrets"]["description"])
+    assert set(re.findall(r"C\((\w+)\)", described)) == set(SECRETS)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(alphabet=st.characters(codec="ascii", categories=["Lu", "Ll", "Nd"]), min_size=32, max_size=48))
+def test_whatever_a_secret_is_it_stands_in_no_message(secret: str) -> None:
+    groups, hostvars = sound()
+    for host in hostvars.values():
+        host["temporal_secrets"] = {"patroni_rest": secret, "pgbouncer_auth": secret, "typo": secret}
+    assert secret not in " ".join(problems(groups, hostvars))
+
+
+# Ports
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"ui": PORTS["patroni"]},
+            "temporal_ports: ui, patroni are all 8008 on one, two, three; give each its own port",
+        ),
+        ({"ui": 22}, "temporal_ports.ui: 22 belongs to SSH; choose another"),
+        ({"ui": 70000}, "temporal_ports.ui: 70000 must be a number between 1 and 65535"),
+        ({"ui": "8081"}, "temporal_ports.ui: '8081' must be a number between 1 and 65535"),
+        ({"uii": 8082}, "temporal_ports.uii: is no port of this collection (did you mean ui?); remove it"),
+    ],
+)
+def test_a_port_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    assert message in with_inputs(temporal_ports=PORTS | change)
+
+
+def test_one_number_may_serve_the_host_and_the_virtual_address() -> None:
+    assert PORTS["frontend"] == 7233
+    assert with_inputs(temporal_ports=PORTS | {"ui_vip": PORTS["ui"]}) == []
+
+
+def test_services_of_different_hosts_may_share_a_port() -> None:
+    groups, hostvars = sound(tuple(f"{tier}-{zone}" for tier in ("db", "web") for zone in "abc"))
+    for tier in TIERS:
+        groups[tier] = [host for host in hostvars if host.startswith("db") == (tier in ("postgresql", "etcd"))]
+    for host in hostvars.values():
+        host["temporal_ports"] = PORTS | {"ui": PORTS["patroni"]}
+    assert problems(groups, hostvars) == []
+
+
+def test_a_part_of_the_ports_names_the_missing_ones() -> None:
+    found = with_inputs(temporal_ports={name: port for name, port in PORTS.items() if name != "etcd_peer"})
+    assert found == ["temporal_ports: etcd_peer missing; give all ports when you change one"]
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"temporal_cluster_name": "My Cluster"}, "temporal_cluster_name: 'My Cluster' must be lower case letters"),
+        ({"temporal_version": "v1.31"}, "temporal_version: 'v1.31' is no release such as 1.31.2"),
+        ({"temporal_version": "1.31.0"}, "temporal_version: 1.31.0 cannot work through PgBouncer; use 1.31.1 or newer"),
+        ({"temporal_version": "1.28.4"}, "temporal_version: 1.28.4 is older than 1.29, the oldest supported"),
+        ({"temporal_history_shards": 0}, "temporal_history_shards: 0 must be at least 1"),
+        ({"temporal_namespaces": [{"name": "a b"}]}, "temporal_namespaces: 'a b' must be letters, digits"),
+        (
+            {"temporal_namespaces": [{"name": "temporal-system"}]},
+            "temporal_namespaces: temporal-system belongs to Temporal",
+        ),
+        (
+            {"temporal_namespaces": [{"name": "a"}, {"name": "a"}]},
+            "temporal_namespaces: a stands there 2 times; keep one",
+        ),
+        (
+            {"temporal_namespaces": [{"name": "a", "retention_days": 0}]},
+            "temporal_namespaces: retention_days of a is 0; keep at least 1 day",
+        ),
+        (
+            {"temporal_namespaces": [{"name": "a", "search_attributes": {"CustomerId": "keyword"}}]},
+            "temporal_namespaces: search attribute CustomerId of a has type keyword (did you mean Keyword?)",
+        ),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(inputs: dict[str, Any], message: str) -> None:
+    found = with_inputs(**inputs)
+    assert any(problem.startswith(message) for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("deployments", "message"),
+    [
+        (
+            [{"namespace": "prodction"}],
+            "a works in namespace prodction, which temporal_namespaces does not have (did you mean",
+        ),
+        ([{"instances": 0}], "a: instances is 0; at least 1 is needed"),
+        ([{}, {}], "a: two deployments have this name; give each a name of its own"),
+        ([{"instance": 2}], "has no key instance (did you mean instances?)"),
+    ],
+)
+def test_a_worker_deployment_that_cannot_work_is_refused(deployments: list[dict[str, Any]], message: str) -> None:
+    whole = {"name": "a", "namespace": "production", "task_queue": "q", "package": "a==1.0.0", "workflows": ["a"]}
+    found = with_inputs(temporal_worker_deployments=[whole | deployment for deployment in deployments])
+    assert len(found) == 1
+    assert found[0].startswith(f"temporal_worker_deployments: {message}")
+
+
+def test_all_problems_are_told_at_once() -> None:
+    groups, hostvars = sound()
+    groups["az_a"].append("two")
+    for host in hostvars.values():
+        host |= {
+            "temporal_vip": "192.0.2.20",
+            "temporal_bogus": 1,
+            "temporal_history_shards": "x",
+            "temporal_version": "y",
+        }
+    assert len(problems(groups, hostvars)) == 6
+
+
+def test_every_problem_says_what_to_do() -> None:
+    groups, hostvars = sound()
+    groups["postgresql"] = ["one"]
+    for host in hostvars.values():
+        host |= {"temporal_secrets": {}, "temporal_bogus": 1, "temporal_vip": "", "temporal_ports": {}}
+    for problem in problems(groups, hostvars):
+        assert ": " in problem
+        assert "; " in problem
+
+
+def test_a_thousand_hosts_take_less_than_two_seconds() -> None:
+    groups, hostvars = sound(tuple(f"host-{number}" for number in range(1001)))
+    start = time.process_time()
+    problems(groups, hostvars)
+    assert time.process_time() - start < 2
