@@ -1,0 +1,115 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: hand the leadership of a Patroni cluster to a standby."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: patroni_switchover
+short_description: Make sure that the Patroni member of this host does not lead
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - When the member of this host leads, the leadership moves to the standby that holds every acknowledged write and is
+    least behind. The module returns when that standby leads and this member follows it.
+  - Refuses when no standby is fit. The only member of a cluster keeps its leadership.
+extends_documentation_fragment:
+  - zerospof.temporal.patroni
+attributes:
+  check_mode:
+    description: Can run in check mode and report what would change.
+    support: full
+  diff_mode:
+    description: There are no files to show.
+    support: none
+options:
+  synchronous:
+    description: Whether only a standby that confirms writes is fit.
+    type: bool
+    default: true
+  timeout_seconds:
+    description: Time that the hand-over may take, and the former leader to follow.
+    type: int
+    default: 60
+"""
+
+EXAMPLES = r"""
+- name: Another member leads
+  zerospof.temporal.patroni_switchover:
+    name: db-a
+    members:
+      - {name: db-a, address: 192.0.2.31}
+      - {name: db-b, address: 192.0.2.32}
+      - {name: db-c, address: 192.0.2.33}
+    ca_file: /etc/patroni/tls/ca.crt
+    certificate_file: /etc/patroni/tls/patroni.crt
+    key_file: /etc/patroni/tls/patroni.key
+    username: patroni
+    password: "{{ temporal_secrets.patroni_rest }}"
+"""
+
+RETURN = r"""
+leader:
+  description: Name of the leader afterwards; empty when there is none.
+  returned: success
+  type: str
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni, _patroni_rest
+
+
+def refuse(module: AnsibleModule, reason: str) -> None:
+    """End with ``reason``."""
+    module.fail_json(msg=f"PostgreSQL on {module.params['name']}: it cannot hand over: {reason}")
+
+
+def wait_for_order(module: AnsibleModule, patroni: _patroni_rest.Patroni, version: str, heir: str) -> None:
+    """Return when ``heir`` leads and this member follows it."""
+    name = module.params["name"]
+    deadline = time.monotonic() + module.params["timeout_seconds"]
+    while time.monotonic() < deadline:
+        cluster = patroni.first_answer("/cluster")
+        if cluster and _patroni.leader_of(cluster) == heir:
+            own = next((member for member in cluster["members"] if member["name"] == name), {})
+            if own and _patroni.follows(own, version):
+                return
+        time.sleep(0.5)
+    refuse(module, f"{heir} does not lead, or {name} does not follow it, after {module.params['timeout_seconds']} s")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **_patroni_rest.ARGUMENTS,
+            "synchronous": {"type": "bool", "default": True},
+            "timeout_seconds": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    patroni = _patroni_rest.Patroni(module)
+    name = module.params["name"]
+    cluster = patroni.first_answer("/cluster")
+    leader = _patroni.leader_of(cluster) if cluster else None
+    if cluster is None or leader != name or len(cluster["members"]) == 1:
+        module.exit_json(changed=False, leader=leader or "")
+    _, own = patroni.call(name, "GET", "/patroni")
+    version = own.get("patroni", {}).get("version", "0") if isinstance(own, dict) else "0"
+    try:
+        heir = _patroni.heir(cluster, version, name, module.params["synchronous"])
+    except _patroni.RefusalError as refusal:
+        refuse(module, str(refusal))
+    if not module.check_mode:
+        status, answer = patroni.call(name, "POST", "/switchover", {"leader": name, "candidate": heir})
+        if status != 200:
+            refuse(module, f"Patroni answers {status}: {answer}")
+        wait_for_order(module, patroni, version, heir)
+    module.exit_json(changed=True, leader=heir)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: hold queries in PgBouncer, or let them go."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pgbouncer_pause
+short_description: Hold queries in PgBouncer while the database behind it changes, or let them go
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Paused, PgBouncer lets transactions end and keeps new ones waiting, so that a switchover is a delay for its clients
+    and no error.
+  - When the transactions do not end in time, the pause is taken back and the module fails.
+extends_documentation_fragment:
+  - zerospof.temporal.pgbouncer
+attributes:
+  check_mode:
+    description: Can run in check mode; it then does not know whether something would change before PgBouncer 1.19.
+    support: partial
+  diff_mode:
+    description: There are no files to show.
+    support: none
+options:
+  state:
+    description: Whether queries are held.
+    type: str
+    choices: [paused, active]
+    required: true
+  timeout_seconds:
+    description: Time in which running transactions must end.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Queries wait
+  zerospof.temporal.pgbouncer_pause:
+    state: paused
+"""
+
+RETURN = r"""
+state:
+  description: Whether queries are held now.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zerospof.temporal.plugins.module_utils import _pgbouncer_console
+
+# The state is asked for by doing: before 1.19 there is no SHOW STATE.
+ALREADY = {"paused": ("already suspended/paused", "already paused"), "active": ("not paused",)}
+COMMAND = {"paused": "PAUSE", "active": "RESUME"}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **_pgbouncer_console.ARGUMENTS,
+            "state": {"type": "str", "choices": ["paused", "active"], "required": True},
+            "timeout_seconds": {"type": "int", "default": 5},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params["state"]
+    code, state, _ = _pgbouncer_console.console(module, "SHOW STATE")
+    known = None if code != 0 else ("active" if "active|yes" in state.splitlines() else "paused")
+    if known == wanted or module.check_mode:
+        module.exit_json(changed=known != wanted, state=wanted)
+    seconds = module.params["timeout_seconds"]
+    code, _, reason = _pgbouncer_console.console(module, COMMAND[wanted], seconds)
+    if code != 0 and any(phrase in reason for phrase in ALREADY[wanted]):
+        module.exit_json(changed=False, state=wanted)
+    if code != 0:
+        if wanted == "paused":
+            _pgbouncer_console.console(module, "RESUME")
+        cause = f"transactions did not end in {seconds} s" if code == _pgbouncer_console.TIMED_OUT else reason
+        module.fail_json(msg=f"PgBouncer: {COMMAND[wanted]} failed: {cause}")
+    module.exit_json(changed=True, state=wanted)
+
+
+if __name__ == "__main__":
+    main()
