@@ -1,0 +1,116 @@
+"""How modules reach a Temporal frontend: their options, and the official client for those that run where it is.
+
+``temporalio`` lives in a virtual environment of its own on managed hosts. Modules that need it check
+``TEMPORALIO_IMPORT_ERROR``; the others use the options alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _ring
+
+try:
+    from temporalio.service import ConnectConfig, RPCError, ServiceClient, TLSConfig
+except ImportError:
+    TEMPORALIO_IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    TEMPORALIO_IMPORT_ERROR = None
+
+Result = TypeVar("Result")
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "address": {"type": "str", "required": True},
+    "port": {"type": "int", "default": 7233},
+    "ca_file": {"type": "path"},
+    "cert_file": {"type": "path"},
+    "key_file": {"type": "path"},
+    "server_name": {"type": "str", "default": "frontend"},
+}
+REQUIRED_TOGETHER = [("cert_file", "key_file")]
+
+# Status codes (names of temporalio.service.RPCStatusCode) that pass while a cluster starts or changes hands.
+TRANSIENT = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "ABORTED", "UNKNOWN"})
+PAUSE_SECONDS = 1.0
+
+
+class FrontendError(RuntimeError):
+    """The frontend did not do what it was asked; the message says what it answered."""
+
+
+class Frontend:
+    """A connection to one frontend that bears with a cluster that is still starting.
+
+    A just born cluster first refuses connections, then answers UNAVAILABLE, and then does not know a new
+    namespace until its registry has read it. So every call is repeated until it succeeds, is refused for a reason
+    that does not pass, or the time budget of the connection is used up.
+    """
+
+    def __init__(self, parameters: dict[str, Any], budget_seconds: float) -> None:
+        """Take the options of a module (``ARGUMENTS``) and read the files of TLS; nothing is connected yet.
+
+        Raises:
+            OSError: a file of TLS cannot be read.
+        """
+        self._place = _ring.identity(parameters["address"], parameters["port"])
+        self._config = ConnectConfig(
+            target_host=self._place, tls=tls_settings(parameters), identity="zerospof.temporal"
+        )
+        self._budget_seconds = budget_seconds
+        self._deadline = time.monotonic() + budget_seconds
+        self._client: ServiceClient | None = None
+
+    async def call(
+        self, what: str, request: Callable[[ServiceClient], Awaitable[Result]], *passing: str, absent: str | None = None
+    ) -> Result | None:
+        """Return the answer to ``request``, or ``None`` when it is refused with the status ``absent``.
+
+        ``what`` completes the sentence "cannot ..."; ``passing`` names further status codes that pass with time.
+
+        Raises:
+            FrontendError: the request is refused or the time is up; the message holds the last answer.
+        """
+        while True:
+            try:
+                return await request(await self._connected())
+            except RPCError as error:
+                if error.status.name == absent:
+                    return None
+                reason = f"{error.status.name}: {error.message}"
+                if error.status.name not in TRANSIENT.union(passing):
+                    raise FrontendError(f"{self._place}: cannot {what}: {reason}") from error
+            except (RuntimeError, OSError) as error:
+                # The client reports a connection that it cannot make as a RuntimeError.
+                reason = str(error)
+            if time.monotonic() + PAUSE_SECONDS > self._deadline:
+                raise FrontendError(
+                    f"{self._place}: cannot {what} within {self._budget_seconds:g} s; last answer: {reason}"
+                )
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _connected(self) -> ServiceClient:
+        """Return the open connection; open it when there is none."""
+        if self._client is None:
+            self._client = await ServiceClient.connect(self._config)
+        return self._client
+
+
+def tls_settings(parameters: dict[str, Any]) -> TLSConfig | bool:
+    """Return the TLS settings of the client; ``False`` means a connection without TLS."""
+    authority, certificate, key = (
+        Path(parameters[name]).read_bytes() if parameters[name] else None
+        for name in ("ca_file", "cert_file", "key_file")
+    )
+    if authority is None:
+        return False
+    return TLSConfig(
+        server_root_ca_cert=authority,
+        client_cert=certificate,
+        client_private_key=key,
+        domain=parameters["server_name"],
+    )

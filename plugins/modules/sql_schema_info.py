@@ -1,0 +1,99 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: versions of the schemas of Temporal in PostgreSQL."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sql_schema_info
+short_description: Tell which versions the schemas of Temporal in PostgreSQL have
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Compares the version in each database with the version that a release of the server expects.
+  - A server refuses to start on a schema that is older; one that is newer is fine.
+extends_documentation_fragment:
+  - zerospof.temporal.schema
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Nothing changes.
+    support: none
+seealso:
+  - module: zerospof.temporal.sql_schema
+"""
+
+EXAMPLES = r"""
+- name: The versions of the schemas are known
+  zerospof.temporal.sql_schema_info:
+    address: 127.0.0.1
+    port: 5000
+    user: temporal
+    password: "{{ temporal_secrets.temporal_database }}"
+    ca_file: /etc/temporal/tls/ca.crt
+    cert_file: /etc/temporal/tls/temporal.crt
+    key_file: /etc/temporal/tls/temporal.key
+    tool: /opt/temporal-server/current/temporal-sql-tool
+    stores:
+      - {database: temporal, schema: postgresql/v12/temporal}
+  register: schemas
+"""
+
+RETURN = r"""
+stores:
+  description: The databases with the versions of their schemas.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    database:
+      description: Name of the database.
+      type: str
+    version:
+      description: Version in the database; none for a database without a schema.
+      type: str
+    expected:
+      description: Version that the release expects.
+      type: str
+problems:
+  description: The schemas that are too old, one sentence each.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.zerospof.temporal.plugins.module_utils import _schema, _schema_database
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=_schema_database.ARGUMENTS, supports_check_mode=True)
+    parameters = module.params
+    if _schema_database.PSYCOPG2_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("psycopg2"), exception=_schema_database.PSYCOPG2_IMPORT_ERROR)
+    try:
+        stores = [
+            {
+                "database": store["database"],
+                "version": _schema_database.version_in(store["database"], parameters),
+                "expected": _schema_database.expected_by(parameters["tool"], store["schema"]),
+            }
+            for store in parameters["stores"]
+        ]
+    except _schema_database.SchemaError as error:
+        module.fail_json(msg=str(error))
+    problems = [
+        f"{store['database']}: the schema is at {store['version'] or 'no version'},"
+        f" the server expects at least {store['expected']}"
+        for store in stores
+        if _schema.is_older(store["version"], store["expected"])
+    ]
+    module.exit_json(changed=False, stores=stores, problems=problems)
+
+
+if __name__ == "__main__":
+    main()
