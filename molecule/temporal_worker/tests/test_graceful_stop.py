@@ -1,0 +1,82 @@
+"""A worker that is stopped in the middle of an activity ends it; nothing is lost and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+import uuid
+from pathlib import Path
+
+import testinfra
+from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import TLSConfig
+from testinfra.host import Host
+
+from lab.sample import model, workflows
+
+LAB = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / ".cache" / "lab" / "molecule-temporal_worker"
+UNIT = "temporal-sdk-worker@networking-1.0.0-1.service"
+DEVICE_SECONDS = 6
+
+
+async def connect() -> Client:
+    """Return a client outside of the hosts."""
+    hosts = json.loads((LAB / "lab.json").read_text())["hosts"]
+    server = next(host["address"] for host in hosts if host["name"] == "server-a")
+    tls = TLSConfig(
+        server_root_ca_cert=(LAB / "pki" / "ca.crt").read_bytes(),
+        client_cert=(LAB / "pki" / "clients" / "operator.crt").read_bytes(),
+        client_private_key=(LAB / "pki" / "clients" / "operator.key").read_bytes(),
+        domain="frontend",
+    )
+    return await Client.connect(f"{server}:7233", namespace="production", tls=tls)
+
+
+def host_of(identity: str) -> Host:
+    """Return the host in the identity of a worker, ``networking@worker-a#1``."""
+    name = identity.partition("@")[2].partition("#")[0]
+    return testinfra.get_host(f"ansible://{name}?ansible_inventory={LAB / 'inventory.yml'}")
+
+
+async def running_activity(handle: WorkflowHandle, name: str) -> PendingActivityInfo:
+    """Wait until the activity ``name`` runs on a worker."""
+    while True:
+        for activity in (await handle.describe()).raw_description.pending_activities:
+            if activity.activity_type.name == name and activity.last_worker_identity:
+                return activity
+        await asyncio.sleep(0.2)
+
+
+async def stop_in_the_middle() -> None:
+    change = model.Change(f"stop-{uuid.uuid4().hex[:6]}", 10, [model.Device("slow", seconds=DEVICE_SECONDS)])
+    client = await connect()
+    handle = await client.start_workflow(
+        workflows.ConfigureNetwork.run, change, id=change.change_id, task_queue="networking-queue"
+    )
+    activity = await asyncio.wait_for(running_activity(handle, "apply_configuration"), 60)
+    host = host_of(activity.last_worker_identity)
+    try:
+        began = time.monotonic()
+        host.check_output(f"systemctl stop '{UNIT}'")
+        assert time.monotonic() - began > 1, "it did not wait for its activity"
+        assert await asyncio.wait_for(handle.result(), 60) == model.expected_outcome(change)
+        started = [
+            event.activity_task_started_event_attributes
+            for event in (await handle.fetch_history()).events
+            if event.HasField("activity_task_started_event_attributes")
+        ]
+        assert {event.attempt for event in started} == {1}
+        assert activity.last_worker_identity in {event.identity for event in started}
+        assert host.check_output(f"systemctl show --property=Result --value '{UNIT}'") == "success"
+        assert "INFO temporal_worker: stopped after" in host.check_output(
+            f"journalctl --output=cat --unit='{UNIT}' | tail -n 20"
+        )
+    finally:
+        host.check_output(f"systemctl start '{UNIT}'")
+
+
+def test_the_running_activity_is_done_once_and_the_workflow_is_right() -> None:
+    asyncio.run(stop_in_the_middle())

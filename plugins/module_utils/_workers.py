@@ -1,0 +1,129 @@
+"""What the declared workers of a host are: units, environments, and whether they do their work.
+
+* deployment: one element of the input ``temporal_worker_deployments``, completed by ``complete``.
+* worker: one instance of a deployment on one host, see ``workers``.
+
+The functions of this file do no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
+BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+]*$")
+REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
+
+DEFAULTS: dict[str, Any] = {
+    "workflows": [],
+    "activities": [],
+    "instances": 1,
+    "environment": {},
+    "graceful_shutdown_seconds": 30,
+    "metrics_port": 0,
+}
+
+
+def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the deployments with every option; the build is the version of the package unless it is given."""
+    return [{"build": deployment["package"].partition("==")[2], **DEFAULTS, **deployment} for deployment in deployments]
+
+
+def wheel_prefix(package: str) -> str:
+    """Return how the file names of the wheels of ``name==version`` begin, in lower case."""
+    name, _, version = package.partition("==")
+    return f"{re.sub(r'[-_.]+', '_', name)}-{version}-".lower()
+
+
+def problems(deployments: Sequence[Mapping[str, Any]], wheels: Sequence[str]) -> list[str]:
+    """Return what is wrong with completed ``deployments``, one sentence each; ``wheels`` are file names."""
+    found = []
+    names = [deployment["name"] for deployment in deployments]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        found.append(f"{name}: two deployments have this name; give each a name of its own")
+    for deployment in deployments:
+        found += [f"{deployment['name']}: {problem}" for problem in _problems_of(deployment, wheels)]
+    return found + _port_problems(deployments)
+
+
+def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[str]:
+    found = []
+    if not NAME.match(deployment["name"]):
+        found.append("a name is lower case letters, digits, - and _, and begins with a letter")
+    if deployment["build"] and not BUILD.match(deployment["build"]):
+        found.append(f"build {deployment['build']!r} is not letters, digits, '.', '_' and '+'")
+    if deployment["instances"] < 1:
+        found.append(
+            f"instances is {deployment['instances']}; at least 1 is needed, and to have none leave the deployment out"
+        )
+    if deployment["graceful_shutdown_seconds"] < 0:
+        found.append(f"graceful_shutdown_seconds is {deployment['graceful_shutdown_seconds']}; it cannot be negative")
+    if not deployment["workflows"] and not deployment["activities"]:
+        found.append("neither workflows nor activities are named; name at least one module")
+    if not REQUIREMENT.match(deployment["package"]):
+        return [*found, f"package {deployment['package']!r} does not name one version, as in networking-worker==1.0.0"]
+    if not any(wheel.lower().startswith(wheel_prefix(deployment["package"])) for wheel in wheels):
+        name = wheel_prefix(deployment["package"]).partition("-")[0]
+        others = [wheel for wheel in wheels if wheel.lower().startswith(f"{name}-")]
+        found.append(
+            f"there is no wheel of {deployment['package']} in the wheels of temporal_artifact_directory"
+            f" (of this package there is {', '.join(sorted(others)) or 'none'}); put it there"
+        )
+    return found
+
+
+def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
+    owner: dict[int, str] = {}
+    found = []
+    for deployment in deployments:
+        first = deployment["metrics_port"]
+        for port in range(first, first + deployment["instances"]) if first else ():
+            other = owner.setdefault(port, deployment["name"])
+            if other != deployment["name"]:
+                found.append(f"{deployment['name']}: metrics port {port} of an instance is taken by {other}")
+    return found
+
+
+def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
+    """Return the instances that ``host`` is to run: ``{unit, identity, number, metrics_port, deployment}``."""
+    return [
+        {
+            "unit": f"temporal-sdk-worker@{deployment['name']}-{deployment['build']}-{number}.service",
+            "identity": f"{deployment['name']}@{host}#{number}",
+            "number": number,
+            "metrics_port": deployment["metrics_port"] + number - 1 if deployment["metrics_port"] else 0,
+            "deployment": deployment,
+        }
+        for deployment in deployments
+        for number in range(1, deployment["instances"] + 1)
+    ]
+
+
+def unhealthy(
+    wanted: Sequence[Mapping[str, Any]],
+    started_at: Mapping[str, float | None],
+    polled_at: Mapping[tuple[str, str, str], Mapping[str, float]],
+) -> list[str]:
+    """Return what is wrong with the workers of a host, one sentence per finding.
+
+    ``wanted``: ``{unit, identity, namespace, task_queue, polls}``, where ``polls`` holds ``workflow`` and ``activity``.
+    ``started_at``: Unix time of the start of each unit, ``None`` for one that does not run.
+    ``polled_at``: by (namespace, task queue, kind) the Unix time at which each identity asked for work last. The
+    server remembers for minutes who asked, so what was asked before the unit started does not count.
+    """
+    found = []
+    for worker in wanted:
+        start = started_at.get(worker["unit"])
+        if start is None:
+            found.append(f"{worker['unit']} does not run")
+            continue
+        for kind in worker["polls"]:
+            queue = (worker["namespace"], worker["task_queue"], kind)
+            if polled_at.get(queue, {}).get(worker["identity"], 0) < start:
+                found.append(
+                    f"{worker['unit']} runs, but {worker['identity']} has not asked {worker['task_queue']}"
+                    f" in {worker['namespace']} for {kind} tasks since it started"
+                )
+    return found

@@ -1,0 +1,292 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: a virtual environment with one build of a worker package, whole or not there at all."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: worker_environment
+short_description: Install one build of a worker package into a virtual environment of its own
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Makes the environment beside its place, imports everything that the worker is to serve, and moves it into its place
+    only then. What fails leaves nothing behind and touches nothing that runs.
+  - A build never changes. The same version from another wheel is refused.
+  - An environment whose Python is not the one of the host any more is made anew.
+  - The package is imported with the environment variables of the task.
+attributes:
+  check_mode:
+    description: Can run in check mode and report what would change.
+    support: full
+  diff_mode:
+    description: Shows the changes of the manifest.
+    support: full
+options:
+  path:
+    description: Directory of the environment. Its file C(MANIFEST) says what is in it.
+    type: path
+    required: true
+  package:
+    description: Name and version of the package, for example V(networking-worker==1.0.0).
+    type: str
+    required: true
+  wheels:
+    description: Directory on the managed host with the wheels of the package and of all that it needs.
+    type: path
+    required: true
+  runner:
+    description: Program that imports the entry points when it is called with C(--check).
+    type: path
+    required: true
+  workflows:
+    description: References to workflows, C(module) or C(module:Class).
+    type: list
+    elements: str
+    default: []
+  activities:
+    description: References to activities, C(module), C(module:function) or C(module:Class).
+    type: list
+    elements: str
+    default: []
+  user:
+    description: User as whom the package is imported.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: The build is installed
+  zerospof.temporal.worker_environment:
+    path: /opt/temporal-workers/networking/1.0.0
+    package: networking-worker==1.0.0
+    wheels: /opt/zerospof/wheels
+    runner: /opt/temporal-workers/temporal_worker_runner.py
+    workflows: [networking_worker.workflows]
+    activities: [networking_worker.activities]
+    user: temporal-worker
+"""
+
+RETURN = r"""
+manifest:
+  description: What is in the environment.
+  returned: success
+  type: dict
+  sample:
+    package: networking-worker==1.0.0
+    wheel: fd100e5c602d729a5eda1c5eab33e0c721e0d68f25c522b324afd506eabf5c1c
+    python: "3.13"
+    entry_points: [networking_worker.workflows, networking_worker.activities]
+    runner: 0a4d55a8d778e5022fab701977c5d840bbc486d0f5b0a0a8a4d1a3f1c6b2c6d1
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
+
+PYTHON = "/usr/bin/python3"
+MANIFEST = "MANIFEST"
+# What an author sees of pip's output when it fails.
+LAST_LINES = 4
+
+
+class EnvironmentFailure(Exception):
+    """The environment cannot be as it should; the message says why."""
+
+
+def wheel_of(parameters: dict[str, Any]) -> Path | None:
+    """Return the wheel of the package, ``None`` when there is none."""
+    prefix = _workers.wheel_prefix(parameters["package"])
+    found = [path for path in Path(parameters["wheels"]).glob("*.whl") if path.name.lower().startswith(prefix)]
+    return min(found, default=None)
+
+
+def digest(path: Path | None) -> str:
+    """Return the SHA-256 of a file, an empty text for none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.exists() else ""
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    """Return the manifest of an environment, an empty one when it is not whole."""
+    try:
+        return json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+class Environment:
+    """The environment that the options of the module describe."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        """Read what is there and decide what is to be there."""
+        self._module = module
+        self._parameters = module.params
+        self.path = Path(module.params["path"])
+        self.present = manifest_of(self.path)
+        wheel = digest(wheel_of(module.params))
+        version = self._run([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "ask for the version")
+        self.wanted = {
+            "package": module.params["package"],
+            # A wheel that has been cleared away since leaves nothing to compare with.
+            "wheel": wheel or self.present.get("wheel", ""),
+            "python": version.strip(),
+            "entry_points": [*module.params["workflows"], *module.params["activities"]],
+            "runner": digest(Path(module.params["runner"])),
+        }
+
+    def refuse_another_wheel(self) -> None:
+        """Stop when this build was installed from other bytes.
+
+        Raises:
+            EnvironmentFailure: it was.
+        """
+        installed = self.present.get("wheel", "")
+        if installed and installed != self.wanted["wheel"]:
+            raise EnvironmentFailure(
+                f"{self.path} was installed from another wheel of {self.present['package']}: SHA-256 {installed}, and"
+                f" {self._parameters['wheels']} has {self.wanted['wheel']}. A build never changes: give the new wheel a"
+                " new version"
+            )
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the packages in place are the wanted ones, whatever the entry points."""
+        return all(self.present.get(name) == self.wanted[name] for name in ("package", "wheel", "python"))
+
+    def converge(self) -> None:
+        """Install the packages where needed and import the entry points.
+
+        Raises:
+            EnvironmentFailure: pip or the import fails; what was there before is untouched.
+        """
+        if self.is_whole:
+            self._import_entry_points(self.path)
+            self._write_manifest(self.path)
+            return
+        aside, replaced = (self.path.with_name(f".{self.path.name}.{suffix}") for suffix in ("new", "old"))
+        for remains in (aside, replaced):
+            shutil.rmtree(remains, ignore_errors=True)
+        aside.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            self._install(aside)
+            self._import_entry_points(aside)
+            self._move_scripts(aside)
+            self._write_manifest(aside)
+            if self.path.exists():
+                self.path.rename(replaced)
+            aside.rename(self.path)
+        finally:
+            for remains in (aside, replaced):
+                shutil.rmtree(remains, ignore_errors=True)
+
+    def _install(self, aside: Path) -> None:
+        self._run([PYTHON, "-m", "venv", str(aside)], "make a virtual environment")
+        wheels = self._parameters["wheels"]
+        # Only wheels: nothing that a package brings is run as root.
+        pip = [f"{aside}/bin/python", "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input", "install"]
+        self._run(
+            [
+                *pip,
+                "--quiet",
+                "--no-index",
+                f"--find-links={wheels}",
+                "--only-binary=:all:",
+                self.wanted["package"],
+                "temporalio",
+            ],
+            f"install {self.wanted['package']} from {wheels}",
+        )
+
+    def _import_entry_points(self, place: Path) -> None:
+        """Let the runner import everything as the user of the workers."""
+        options = [
+            "setpriv",
+            f"--reuid={self._parameters['user']}",
+            f"--regid={self._parameters['user']}",
+            "--clear-groups",
+        ]
+        environment = {
+            "TEMPORAL_ADDRESS": "127.0.0.1:7233",
+            "TEMPORAL_NAMESPACE": "default",
+            "TEMPORAL_WORKER_IDENTITY": "check",
+            "TEMPORAL_WORKER_TASK_QUEUE": "check",
+            "TEMPORAL_WORKER_WORKFLOWS": " ".join(self._parameters["workflows"]),
+            "TEMPORAL_WORKER_ACTIVITIES": " ".join(self._parameters["activities"]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self._run(
+            [*options, f"{place}/bin/python", self._parameters["runner"], "--check"],
+            f"serve {self.wanted['package']}",
+            environment,
+        )
+
+    def _move_scripts(self, aside: Path) -> None:
+        """Let the scripts name the interpreter where it will be, not where it is made."""
+        for script in (aside / "bin").iterdir():
+            if script.is_file() and not script.is_symlink():
+                content = script.read_bytes()
+                script.write_bytes(content.replace(os.fsencode(aside), os.fsencode(self.path)))
+
+    def _write_manifest(self, place: Path) -> None:
+        draft = place / f".{MANIFEST}.new"
+        draft.write_text(json.dumps(self.wanted, indent=2) + "\n", encoding="utf-8")
+        draft.chmod(0o644)
+        draft.replace(place / MANIFEST)
+
+    def _run(self, command: list[str], what: str, environment: dict[str, str] | None = None) -> str:
+        code, output, error = self._module.run_command(command, cwd="/", environ_update=environment)
+        if code != 0:
+            lines = [
+                line.removeprefix("ERROR: ").removeprefix("error: ")
+                for line in (error or output).splitlines()
+                if line.strip()
+            ]
+            raise EnvironmentFailure(f"{self.path}: cannot {what}: {' | '.join(lines[-LAST_LINES:])}")
+        return output
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "package": {"type": "str", "required": True},
+            "wheels": {"type": "path", "required": True},
+            "runner": {"type": "path", "required": True},
+            "workflows": {"type": "list", "elements": "str", "default": []},
+            "activities": {"type": "list", "elements": "str", "default": []},
+            "user": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    os.umask(0o022)
+    try:
+        environment = Environment(module)
+        environment.refuse_another_wheel()
+        changed = environment.present != environment.wanted
+        if changed and not module.check_mode:
+            environment.converge()
+    except EnvironmentFailure as error:
+        module.fail_json(msg=str(error))
+    manifest = f"{environment.path}/{MANIFEST}"
+    module.exit_json(
+        changed=changed,
+        manifest=environment.wanted,
+        diff={
+            "before_header": manifest,
+            "after_header": manifest,
+            "before": environment.present,
+            "after": environment.wanted,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

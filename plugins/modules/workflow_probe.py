@@ -1,0 +1,236 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: whether a workflow gets from a client to a worker and back."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: workflow_probe
+short_description: Run one workflow per namespace through each address of a cluster
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - For every address and namespace, starts a workflow with one activity on a task queue of its own, serves it with a
+    worker inside of this module that is connected to the same address, and compares the result.
+  - Proves that the frontend, history, matching, the database and the namespace do their work together. Needs no worker
+    of the cluster and leaves nothing but a closed workflow, which the retention of the namespace removes.
+attributes:
+  check_mode:
+    description: Starts nothing and returns no probes.
+    support: full
+  diff_mode:
+    description: Nothing changes.
+    support: none
+options:
+  addresses:
+    description: Addresses (C(host:port)) of frontends or of balancers in front of them.
+    type: list
+    elements: str
+    required: true
+  namespaces:
+    description: Names of the namespaces.
+    type: list
+    elements: str
+    required: true
+  ca_file:
+    description: File with the certificate authority of the frontend. TLS is used when it is given.
+    type: path
+  cert_file:
+    description: File with the client certificate.
+    type: path
+  key_file:
+    description: File with the key of the client certificate.
+    type: path
+  server_name:
+    description: Name that the certificate of the frontend must carry.
+    type: str
+    default: frontend
+  timeout_seconds:
+    description: Time for each probe; all run at the same time.
+    type: float
+    default: 30
+requirements:
+  - temporalio
+notes:
+  - Needs a Python with C(temporalio), see the example.
+"""
+
+EXAMPLES = r"""
+- name: A workflow of each namespace completes through each frontend and through the virtual address
+  zerospof.temporal.workflow_probe:
+    addresses: ["192.0.2.21:7233", "192.0.2.22:7233", "192.0.2.10:7233"]
+    namespaces: [production, staging]
+    ca_file: /etc/temporal/tls/ca.crt
+    cert_file: /etc/temporal/tls/temporal.crt
+    key_file: /etc/temporal/tls/temporal.key
+  vars:
+    ansible_python_interpreter: /opt/zerospof/tools/bin/python
+"""
+
+RETURN = r"""
+probes:
+  description: One element for each address and namespace.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: Address of the probe.
+      type: str
+    namespace:
+      description: Namespace of the probe.
+      type: str
+    workflow_id:
+      description: Identity of the workflow, to look it up in the web interface.
+      type: str
+    seconds:
+      description: Time from the start of the workflow to its result.
+      type: float
+    error:
+      description: Why the probe failed; empty when it succeeded.
+      type: str
+  sample:
+    - address: 192.0.2.10:7233
+      namespace: production
+      workflow_id: zerospof-probe-5c1d0c6a
+      seconds: 0.14
+      error: ""
+"""
+
+import asyncio
+import multiprocessing
+import time
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend
+
+try:
+    from ansible_collections.zerospof.temporal.plugins.module_utils import _probe_workflow
+    from temporalio.client import Client
+    from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
+    pass
+
+# Probes at a time; each is a connection and a worker.
+AT_ONCE = 8
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of the innermost cause of ``error``."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, TimeoutError):
+        return "no result in time"
+    # What follows is the wire form of the same answer.
+    return (str(error) or type(error).__name__).splitlines()[0].partition(": Status {")[0]
+
+
+async def run(parameters: dict[str, Any], address: str, namespace: str, workflow_id: str) -> float:
+    """Run one workflow and return how many seconds it took.
+
+    Raises:
+        Exception: whatever the client raises when the cluster does not do its work.
+    """
+    client = await Client.connect(
+        address, namespace=namespace, tls=_frontend.tls_settings(parameters), identity="zerospof.temporal"
+    )
+    worker = Worker(
+        client,
+        task_queue=workflow_id,
+        workflows=[_probe_workflow.Probe],
+        activities=[_probe_workflow.echo],
+        # What is served is known here, and the sandbox cannot import from the archive that Ansible sends.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=0,
+    )
+    started = time.monotonic()
+    asking = client.execute_workflow(
+        _probe_workflow.Probe.run,
+        workflow_id,
+        id=workflow_id,
+        task_queue=workflow_id,
+        execution_timeout=timedelta(seconds=parameters["timeout_seconds"]),
+    )
+    tasks = {asyncio.ensure_future(worker.run()), asyncio.ensure_future(asking)}
+    try:
+        # The worker ends first only when it fails, and then its reason is raised here.
+        first, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        answer = first.pop().result()
+        seconds = time.monotonic() - started
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if answer != workflow_id:
+        raise ValueError(f"the workflow returned {answer!r} and not {workflow_id!r}")
+    return seconds
+
+
+async def probe(parameters: dict[str, Any], address: str, namespace: str, slots: asyncio.Semaphore) -> dict[str, Any]:
+    """Return the outcome of one probe as the module publishes it."""
+    outcome = {
+        "address": address,
+        "namespace": namespace,
+        "workflow_id": f"zerospof-probe-{uuid.uuid4().hex[:8]}",
+        "seconds": 0.0,
+        "error": "",
+    }
+    async with slots:
+        try:
+            work = run(parameters, address, namespace, outcome["workflow_id"])
+            outcome["seconds"] = round(await asyncio.wait_for(work, parameters["timeout_seconds"]), 3)
+        except Exception as error:  # whatever goes wrong is the answer
+            outcome["error"] = reason_of(error)
+    return outcome
+
+
+async def probe_all(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Run all probes, ``AT_ONCE`` at a time."""
+    slots = asyncio.Semaphore(AT_ONCE)
+    pairs = [(address, namespace) for address in parameters["addresses"] for namespace in parameters["namespaces"]]
+    return list(await asyncio.gather(*(probe(parameters, *pair, slots) for pair in pairs)))
+
+
+def in_a_process_of_its_own(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Run all probes in a child: threads of the SDK can crash the interpreter that ends after it ran a worker."""
+    context = multiprocessing.get_context("fork")
+    answers, child_end = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: child_end.send(asyncio.run(probe_all(parameters))))
+    child.start()
+    child_end.close()
+    probes = answers.recv()
+    child.join()
+    return probes
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **{name: spec for name, spec in _frontend.ARGUMENTS.items() if name not in {"address", "port"}},
+            "addresses": {"type": "list", "elements": "str", "required": True},
+            "namespaces": {"type": "list", "elements": "str", "required": True},
+            "timeout_seconds": {"type": "float", "default": 30},
+        },
+        required_together=_frontend.REQUIRED_TOGETHER,
+        supports_check_mode=True,
+    )
+    if _frontend.TEMPORALIO_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    if module.check_mode:
+        module.exit_json(changed=False, probes=[])
+    probes = in_a_process_of_its_own(module.params)
+    failures = [f"{row['namespace']} through {row['address']}: {row['error']}" for row in probes if row["error"]]
+    if failures:
+        module.fail_json(
+            msg=f"{len(failures)} of {len(probes)} workflows did not complete: {'; '.join(failures)}", probes=probes
+        )
+    module.exit_json(changed=False, probes=probes)
+
+
+if __name__ == "__main__":
+    main()

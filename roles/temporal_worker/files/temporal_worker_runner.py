@@ -1,0 +1,429 @@
+"""Serve a Temporal task queue with plain ``@workflow.defn`` and ``@activity.defn`` modules, as a systemd service.
+
+    runner.py            serve until SIGTERM or SIGINT, then let running tasks end
+    runner.py --check    import what is to be served and end; exit code 2 and the reason when that fails
+
+Everything comes from the environment. Connection (the names that Temporal's own tools read):
+    TEMPORAL_ADDRESS                            host:port of a frontend or of a balancer in front of them
+    TEMPORAL_NAMESPACE                          namespace
+    TEMPORAL_TLS_SERVER_CA_CERT_PATH            certificate authority of the frontend; TLS is used when it is given
+    TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH    client certificate and its key
+    TEMPORAL_TLS_SERVER_NAME                    name that the certificate of the frontend carries
+Worker:
+    TEMPORAL_WORKER_OTHER_ADDRESSES             further addresses, separated by spaces, tried in turn
+    TEMPORAL_WORKER_IDENTITY                    who polls, for example networking@worker-a#1
+    TEMPORAL_WORKER_TASK_QUEUE                  task queue
+    TEMPORAL_WORKER_WORKFLOWS                   module (all its workflows) or module:Class, separated by spaces
+    TEMPORAL_WORKER_ACTIVITIES                  module (all its activities), module:function, or module:Class, whose
+                                                methods are served by an instance made without arguments
+    TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS   time that running activities get to end (30)
+    TEMPORAL_WORKER_MAX_CONCURRENT_ACTIVITIES, TEMPORAL_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS    slots (100 each)
+    TEMPORAL_WORKER_MAX_CACHED_WORKFLOWS        workflows kept in memory between their tasks (1000)
+    TEMPORAL_WORKER_METRICS_ADDRESS             host:port of Prometheus metrics; none when empty
+    TEMPORAL_WORKER_LOG_LEVEL                   INFO
+
+Exit codes: 0 stopped as asked, 1 the worker failed or tasks outlived their time, 2 it cannot be served as configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowHistory
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
+from temporalio.worker import Replayer, Worker
+
+log = logging.getLogger("temporal_worker")
+
+STOPPED, FAILED, UNUSABLE = 0, 1, 2
+
+# The SDK marks definitions with these attributes; it has no public way to list those of a module.
+WORKFLOW, ACTIVITY = "__temporal_workflow_definition", "__temporal_activity_definition"
+
+# A probe every 3 s does three things. On a connection whose balancer has died and whose address has moved on it makes
+# a packet, and the answer (a reset) ends every waiting poll at once. It is how this program knows that it must look for
+# another server. And its answers keep the server content with the short keepalive below: a server closes a connection
+# that pings more often than every 10 s (frontend.keepAliveMinTime) while no call is answered on it.
+PROBE_INTERVAL = timedelta(seconds=3)
+PROBE_TIMEOUT = timedelta(seconds=2)
+PROBES_UNTIL_LOST = 2
+
+# Behind a balancer that lives, a dead server shows as silence, and only the keepalive ends the polls that wait for it:
+# the SDK's 30 s and 15 s would leave the worker without work for up to 45 s, these for up to 8 s.
+KEEP_ALIVE = KeepAliveConfig(interval_millis=5000, timeout_millis=3000)
+CONNECT_TIMEOUT = timedelta(seconds=3)
+
+# The result of a finished task is offered for 60 s, longer than a database takes to fail over with its host (26 s); the
+# SDK's 10 s would lose it and the task would wait for its timeout.
+RETRIES = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, max_retries=60)
+
+# What activities may take beyond their grace to notice that they are cancelled; systemd kills 5 s later.
+CANCELLATION_SECONDS = 10.0
+RETRY_PAUSE_SECONDS = 1.0
+
+
+class UnusableError(Exception):
+    """What is configured cannot be served; the message says what and why."""
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """Files of the connection's TLS; certificates are read anew for every connection, so they may be replaced."""
+
+    authority: str
+    certificate: str
+    key: str
+    server_name: str
+
+    def read(self) -> TLSConfig | bool:
+        """Return the settings of the client with what the files hold now; ``False`` is a connection without TLS."""
+        if not self.authority:
+            return False
+        return TLSConfig(
+            server_root_ca_cert=Path(self.authority).read_bytes(),
+            client_cert=Path(self.certificate).read_bytes() if self.certificate else None,
+            client_private_key=Path(self.key).read_bytes() if self.key else None,
+            domain=self.server_name or None,
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment asks for."""
+
+    addresses: tuple[str, ...]
+    namespace: str
+    tls: TlsFiles
+    identity: str
+    task_queue: str
+    workflows: tuple[str, ...]
+    activities: tuple[str, ...]
+    graceful_shutdown: timedelta
+    max_concurrent_activities: int
+    max_concurrent_workflow_tasks: int
+    max_cached_workflows: int
+    metrics_address: str
+    log_level: str
+
+    @classmethod
+    def from_environment(cls, values: Mapping[str, str]) -> Settings:
+        """Read the settings.
+
+        Raises:
+            UnusableError: a value is missing or is no number.
+        """
+        try:
+            own = {
+                name.removeprefix("TEMPORAL_WORKER_"): value
+                for name, value in values.items()
+                if name.startswith("TEMPORAL_WORKER_")
+            }
+            identity = own["IDENTITY"]
+            addresses = (values["TEMPORAL_ADDRESS"], *own.get("OTHER_ADDRESSES", "").split())
+            return cls(
+                addresses=rotated(addresses, identity),
+                namespace=values["TEMPORAL_NAMESPACE"],
+                tls=TlsFiles(
+                    *(
+                        values.get(f"TEMPORAL_TLS_{name}", "")
+                        for name in ("SERVER_CA_CERT_PATH", "CLIENT_CERT_PATH", "CLIENT_KEY_PATH", "SERVER_NAME")
+                    )
+                ),
+                identity=identity,
+                task_queue=own["TASK_QUEUE"],
+                workflows=tuple(own.get("WORKFLOWS", "").split()),
+                activities=tuple(own.get("ACTIVITIES", "").split()),
+                graceful_shutdown=timedelta(seconds=float(own.get("GRACEFUL_SHUTDOWN_SECONDS", "30"))),
+                max_concurrent_activities=int(own.get("MAX_CONCURRENT_ACTIVITIES", "100")),
+                max_concurrent_workflow_tasks=int(own.get("MAX_CONCURRENT_WORKFLOW_TASKS", "100")),
+                max_cached_workflows=int(own.get("MAX_CACHED_WORKFLOWS", "1000")),
+                metrics_address=own.get("METRICS_ADDRESS", ""),
+                log_level=own.get("LOG_LEVEL", "INFO").upper(),
+            )
+        except KeyError as error:
+            name = error.args[0]
+            prefix = "" if name.startswith("TEMPORAL_") else "TEMPORAL_WORKER_"
+            raise UnusableError(f"the environment has no {prefix}{name}") from error
+        except ValueError as error:
+            raise UnusableError(f"a TEMPORAL_WORKER_* setting is not a number: {error}") from error
+
+
+def rotated(addresses: Sequence[str], identity: str) -> tuple[str, ...]:
+    """Return ``addresses`` beginning at a place that depends on ``identity``, so that workers spread over them."""
+    start = zlib.crc32(identity.encode()) % len(addresses)
+    return (*addresses[start:], *addresses[:start])
+
+
+def _definitions(reference: str, marker: str) -> list[Any]:
+    """Return what carries ``marker`` among the members of the module, class or single object ``reference``.
+
+    Raises:
+        UnusableError: the import fails, the name does not exist, or nothing is found.
+    """
+    module_name, _, name = reference.partition(":")
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as error:  # whatever the package raises while it is imported
+        raise UnusableError(f"{reference}: cannot import {module_name}: {type(error).__name__}: {error}") from error
+    if name:
+        if not hasattr(found, name):
+            raise UnusableError(f"{reference}: module {module_name} has no {name}")
+        found = getattr(found, name)
+        if hasattr(found, marker):
+            return [found]
+        if isinstance(found, type):
+            try:
+                found = found()
+            except Exception as error:
+                raise UnusableError(f"{reference}: cannot make one: {type(error).__name__}: {error}") from error
+    members = [getattr(found, attribute) for attribute in dir(found) if not attribute.startswith("__")]
+    definitions = [member for member in members if hasattr(member, marker)]
+    if not definitions:
+        kind = "@workflow.defn class" if marker == WORKFLOW else "@activity.defn function"
+        raise UnusableError(f"{reference}: there is no {kind}")
+    return definitions
+
+
+def _collect(references: Sequence[str], marker: str) -> list[Any]:
+    """Return the definitions of all ``references``, each once.
+
+    Raises:
+        UnusableError: a reference leads nowhere, or two definitions have the same name.
+    """
+    found: dict[str, Any] = {}
+    for reference in references:
+        for definition in _definitions(reference, marker):
+            name = getattr(definition, marker).name
+            if found.setdefault(name, definition) != definition:
+                raise UnusableError(f"{reference}: another definition has the name {name}, too")
+    return list(found.values())
+
+
+def refused(error: Exception) -> UnusableError:
+    """Return the refusal of a definition by the SDK in one line."""
+    cause = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ else ""
+    return UnusableError(f"the SDK refuses the definitions: {error}{cause}")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the package brings: workflow classes and activity functions."""
+
+    workflows: list[type] = field(default_factory=list)
+    activities: list[Callable[..., Any]] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, settings: Settings) -> Program:
+        """Import everything.
+
+        Raises:
+            UnusableError: a reference leads nowhere, or there is nothing to serve.
+        """
+        program = cls(_collect(settings.workflows, WORKFLOW), _collect(settings.activities, ACTIVITY))
+        if not program.workflows and not program.activities:
+            raise UnusableError("neither workflows nor activities are named: there is nothing to serve")
+        return program
+
+    def worker(self, client: Client, settings: Settings) -> Worker:
+        """Return the worker that serves this program.
+
+        Raises:
+            UnusableError: the SDK refuses a definition, for example a workflow that its sandbox cannot import.
+        """
+        try:
+            return Worker(
+                client,
+                task_queue=settings.task_queue,
+                workflows=self.workflows,
+                activities=self.activities,
+                activity_executor=ThreadPoolExecutor(settings.max_concurrent_activities, "activity"),
+                max_concurrent_activities=settings.max_concurrent_activities,
+                max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
+                max_cached_workflows=settings.max_cached_workflows,
+                graceful_shutdown_timeout=settings.graceful_shutdown,
+                identity=settings.identity,
+            )
+        except Exception as error:
+            raise refused(error) from error
+
+
+class Link:
+    """The connection of a worker to the cluster: opens it, watches it, and replaces it when it is lost."""
+
+    def __init__(self, settings: Settings, runtime: Runtime) -> None:
+        """Nothing is connected yet."""
+        self._settings = settings
+        self._runtime = runtime
+        self._next = 0
+        self._tls = settings.tls.read()
+        self.address = ""
+
+    async def open(self) -> Client:
+        """Return a client that is connected to the first address that answers; try for as long as it takes."""
+        silent = False
+        while True:
+            for _ in self._settings.addresses:
+                try:
+                    return await self._connect()
+                except (RuntimeError, OSError) as error:  # TimeoutError is an OSError
+                    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                    if not silent:
+                        log.warning("cannot connect to %s: %s; trying on", self.address, reason)
+            silent = True
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+
+    async def _connect(self) -> Client:
+        self.address = self._settings.addresses[self._next % len(self._settings.addresses)]
+        self._next += 1
+        self._tls = self._settings.tls.read()
+        connecting = Client.connect(
+            self.address,
+            namespace=self._settings.namespace,
+            tls=self._tls,
+            identity=self._settings.identity,
+            runtime=self._runtime,
+            retry_config=RETRIES,
+            keep_alive_config=KEEP_ALIVE,
+        )
+        # A balancer accepts although the server behind it is dead, so the limit covers the first call, too.
+        return await asyncio.wait_for(connecting, CONNECT_TIMEOUT.total_seconds())
+
+    async def watch(self, worker: Worker) -> None:
+        """Give ``worker`` a new connection when its own is lost, its server drains, or its certificate was replaced."""
+        lost_at, failures = 0.0, 0
+        while True:
+            await asyncio.sleep(PROBE_INTERVAL.total_seconds())
+            reason = await self._probe(worker.client)
+            if not reason:
+                if failures:
+                    log.info("connection to %s works again after %.1f s", self.address, time.monotonic() - lost_at)
+                failures = 0
+                if not self._certificate_replaced():
+                    continue
+                log.info("the certificate was replaced: connecting anew")
+            else:
+                failures += 1
+                if failures == 1:
+                    lost_at = time.monotonic()
+                    log.warning("connection to %s does not answer: %s", self.address, reason)
+                if failures < PROBES_UNTIL_LOST:
+                    continue
+            worker.client = await self.open()
+            gap = f" after {time.monotonic() - lost_at:.1f} s" if failures else ""
+            failures = 0
+            log.info("connected to %s%s", self.address, gap)
+
+    def _certificate_replaced(self) -> bool:
+        """Tell whether the files of TLS hold something else than this connection was made with."""
+        try:
+            return self._settings.tls.read() != self._tls
+        except OSError:
+            return False
+
+    @staticmethod
+    async def _probe(client: Client) -> str:
+        """Return why the server behind ``client`` is of no use now, an empty text when it serves."""
+        try:
+            return "" if await client.service_client.check_health(timeout=PROBE_TIMEOUT) else "it is draining"
+        except RPCError as error:
+            return error.message or error.status.name
+
+
+async def serve(settings: Settings, program: Program) -> int:
+    """Serve until a signal; return the exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.ensure_future(stop.wait())
+
+    metrics = PrometheusConfig(bind_address=settings.metrics_address) if settings.metrics_address else None
+    link = Link(settings, Runtime(telemetry=TelemetryConfig(metrics=metrics)))
+    opening = asyncio.ensure_future(link.open())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        log.info("stopped before it was connected")
+        return STOPPED
+    log.info("connected to %s", link.address)
+
+    worker = program.worker(opening.result(), settings)
+    running = asyncio.ensure_future(worker.run())
+    watching = asyncio.ensure_future(link.watch(worker))
+    log.info("polling %s in %s", settings.task_queue, settings.namespace)
+    await asyncio.wait({running, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    watching.cancel()
+    if not stop.is_set():
+        error = next((task.exception() for task in (running, watching) if task.done() and not task.cancelled()), None)
+        log.error("failed: %s", error or "the worker ended by itself")
+        return FAILED
+    return await finish(worker, running, settings.graceful_shutdown.total_seconds())
+
+
+async def finish(worker: Worker, running: asyncio.Future[None], grace_seconds: float) -> int:
+    """Take no more tasks and let the running ones end; return the exit code."""
+    started = time.monotonic()
+    log.info("stopping: running tasks get %g s", grace_seconds)
+    try:
+        await asyncio.wait_for(worker.shutdown(), grace_seconds + CANCELLATION_SECONDS)
+        await running
+    except TimeoutError:
+        log.error("stopped after %.1f s with tasks that do not heed their cancellation", time.monotonic() - started)
+        return FAILED
+    except Exception as error:
+        log.error("failed while stopping: %s", error)
+        return FAILED
+    log.info("stopped after %.1f s", time.monotonic() - started)
+    return STOPPED
+
+
+async def check(_: Settings, program: Program) -> int:
+    """Let the SDK load the workflows as a worker does, in their sandbox; replaying nothing needs no server."""
+
+    async def no_histories() -> AsyncIterator[WorkflowHistory]:
+        return
+        yield
+
+    if program.workflows:
+        try:
+            await Replayer(workflows=program.workflows).replay_workflows(no_histories())
+        except Exception as error:
+            raise refused(error) from error
+    print(f"{len(program.workflows)} workflows, {len(program.activities)} activities")
+    return STOPPED
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the program; return its exit code."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # The SDK repeats what this program says about its start and stop.
+    logging.getLogger("temporalio.worker._worker").setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_environment(os.environ)
+        logging.getLogger().setLevel(settings.log_level)
+        program = Program.load(settings)
+        return asyncio.run((check if "--check" in arguments else serve)(settings, program))
+    except (UnusableError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNUSABLE
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of the SDK can crash the interpreter while it is torn down: leave with the code that was earned.
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""Workflows that change the configuration of network devices."""

@@ -1,0 +1,129 @@
+"""The runner of workers: its settings, what it can serve, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNNER = ROOT / "roles" / "temporal_worker" / "files" / "temporal_worker_runner.py"
+ENVIRONMENT = {
+    "TEMPORAL_ADDRESS": "one:7233",
+    "TEMPORAL_NAMESPACE": "production",
+    "TEMPORAL_WORKER_IDENTITY": "networking@worker-a#1",
+    "TEMPORAL_WORKER_TASK_QUEUE": "queue",
+}
+PACKAGE = """
+    from temporalio import activity, workflow
+
+    @activity.defn
+    async def first() -> None: ...
+
+    @activity.defn
+    async def second() -> None: ...
+
+    class Methods:
+        @activity.defn
+        async def third(self) -> None: ...
+
+    class Needy:
+        def __init__(self, database) -> None: ...
+        @activity.defn
+        async def fourth(self) -> None: ...
+
+    @workflow.defn
+    class Flow:
+        @workflow.run
+        async def run(self) -> None: ...
+"""
+
+
+@pytest.fixture(scope="module")
+def runner() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("temporal_worker_runner", RUNNER)
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def load(runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """Write the package and load what ``workflows`` and ``activities`` refer to."""
+    (tmp_path / "team_package.py").write_text(textwrap.dedent(PACKAGE), encoding="utf-8")
+    (tmp_path / "team_broken.py").write_text("raise RuntimeError('no licence')", encoding="utf-8")
+    (tmp_path / "team_empty.py").write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith("team_")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    def _load(workflows: str = "", activities: str = "") -> object:
+        values = {"TEMPORAL_WORKER_WORKFLOWS": workflows, "TEMPORAL_WORKER_ACTIVITIES": activities}
+        return runner.Program.load(runner.Settings.from_environment(ENVIRONMENT | values))
+
+    return _load
+
+
+def names(definitions: list[Callable[..., object]]) -> set[str]:
+    """Return the names of functions and classes."""
+    return {definition.__name__ for definition in definitions}
+
+
+def test_a_module_stands_for_all_that_is_in_it(load: Callable[..., object]) -> None:
+    program = load("team_package", "team_package")
+    assert names(program.workflows) == {"Flow"}
+    assert names(program.activities) == {"first", "second"}
+
+
+def test_single_definitions_can_be_chosen(load: Callable[..., object]) -> None:
+    program = load("team_package:Flow", "team_package:second team_package:Methods")
+    assert names(program.activities) == {"second", "third"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("team_absent", "cannot import team_absent: ModuleNotFoundError"),
+        ("team_broken", "cannot import team_broken: RuntimeError: no licence"),
+        ("team_package:absent", "module team_package has no absent"),
+        ("team_empty", "there is no @activity.defn function"),
+        ("team_package:Needy", "cannot make one: TypeError"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_refused(
+    runner: ModuleType, load: Callable[..., object], reference: str, reason: str
+) -> None:
+    with pytest.raises(runner.UnusableError) as refused:
+        load(activities=reference)
+    assert str(refused.value).startswith(f"{reference}: ")
+    assert reason in str(refused.value)
+
+
+def test_nothing_to_serve_is_refused(runner: ModuleType, load: Callable[..., object]) -> None:
+    with pytest.raises(runner.UnusableError, match="nothing to serve"):
+        load()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_a_missing_setting_is_named(runner: ModuleType, name: str) -> None:
+    with pytest.raises(runner.UnusableError, match=name):
+        runner.Settings.from_environment({key: value for key, value in ENVIRONMENT.items() if key != name})
+
+
+def test_workers_spread_over_the_addresses_and_know_all(runner: ModuleType) -> None:
+    addresses = ("one:7233", "two:7233", "three:7233")
+    orders = [runner.rotated(addresses, f"networking@worker-{letter}#1") for letter in "abcdefghij"]
+    assert {order[0] for order in orders} == set(addresses)
+    assert all(set(order) == set(addresses) for order in orders)
+
+
+def test_a_worker_without_an_authority_speaks_plain_text(runner: ModuleType) -> None:
+    assert runner.Settings.from_environment(ENVIRONMENT).tls.read() is False

@@ -1,0 +1,118 @@
+"""What is declared for workers becomes units, or one clear sentence for each mistake."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
+
+WHEELS = ["networking_worker-1.0.0-py3-none-any.whl", "Other.Thing-2.1-py3-none-any.whl"]
+GOOD = {
+    "name": "networking",
+    "namespace": "production",
+    "task_queue": "networking-queue",
+    "package": "networking-worker==1.0.0",
+    "workflows": ["networking_worker.workflows"],
+}
+QUEUE = ("production", "networking-queue")
+WANTED = {
+    "unit": "u1",
+    "identity": "networking@worker-a#1",
+    "namespace": QUEUE[0],
+    "task_queue": QUEUE[1],
+    "polls": ["workflow", "activity"],
+}
+
+
+def problems(*changes: dict[str, Any]) -> list[str]:
+    """Return the problems of deployments that differ from the good one."""
+    return _workers.problems(_workers.complete([GOOD | change for change in changes]), WHEELS)
+
+
+def test_a_good_deployment_has_no_problem() -> None:
+    assert problems({}) == []
+
+
+def test_the_build_is_the_version_of_the_package() -> None:
+    assert _workers.complete([GOOD])[0]["build"] == "1.0.0"
+    assert _workers.complete([GOOD | {"build": "blue"}])[0]["build"] == "blue"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": "Net working"}, "a name is lower case letters"),
+        ({"build": "1/0"}, "build '1/0'"),
+        ({"instances": 0}, "instances is 0; at least 1 is needed"),
+        ({"graceful_shutdown_seconds": -1}, "graceful_shutdown_seconds is -1"),
+        ({"workflows": []}, "neither workflows nor activities"),
+        ({"package": "networking-worker"}, "does not name one version"),
+        ({"package": "networking-worker>=1.0"}, "does not name one version"),
+        (
+            {"package": "networking-worker==1.0.1"},
+            "(of this package there is networking_worker-1.0.0-py3-none-any.whl)",
+        ),
+        ({"package": "absent==1"}, "(of this package there is none)"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_the_value(change: dict[str, Any], sentence: str) -> None:
+    found = problems(change)
+    assert len(found) == 1
+    assert sentence in found[0]
+    assert found[0].startswith(f"{(GOOD | change)['name']}: ")
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    assert len(problems({"instances": 0, "package": "absent==1"}, {"workflows": []})) == 4
+
+
+def test_two_deployments_cannot_have_one_name() -> None:
+    assert problems({}, {"task_queue": "other"}) == [
+        "networking: two deployments have this name; give each a name of its own"
+    ]
+
+
+def test_metrics_ports_of_instances_cannot_overlap() -> None:
+    first, second = {"metrics_port": 9200, "instances": 3}, {"name": "b", "metrics_port": 9202}
+    assert problems(first, second) == ["b: metrics port 9202 of an instance is taken by networking"]
+    assert problems(first, second | {"metrics_port": 9203}) == []
+
+
+@pytest.mark.parametrize("package", ["Other.Thing==2.1", "other-thing==2.1", "other__thing==2.1"])
+def test_a_wheel_is_found_however_its_name_is_spelled(package: str) -> None:
+    assert any(
+        wheel.lower().startswith(_workers.wheel_prefix(package)) for wheel in ["other_thing-2.1-py3-none-any.whl"]
+    )
+
+
+def test_each_instance_has_a_unit_an_identity_and_a_port() -> None:
+    deployment = _workers.complete([GOOD | {"instances": 2, "metrics_port": 9200}])
+    found = _workers.workers(deployment, "worker-a")
+    assert [worker["unit"] for worker in found] == [
+        "temporal-sdk-worker@networking-1.0.0-1.service",
+        "temporal-sdk-worker@networking-1.0.0-2.service",
+    ]
+    assert [worker["identity"] for worker in found] == ["networking@worker-a#1", "networking@worker-a#2"]
+    assert [worker["metrics_port"] for worker in found] == [9200, 9201]
+
+
+def test_a_worker_that_runs_and_polls_is_healthy() -> None:
+    polled = {(*QUEUE, kind): {"networking@worker-a#1": 101.0} for kind in ("workflow", "activity")}
+    assert _workers.unhealthy([WANTED], {"u1": 100.0}, polled) == []
+
+
+def test_a_worker_that_does_not_run_is_named() -> None:
+    assert _workers.unhealthy([WANTED], {"u1": None}, {}) == ["u1 does not run"]
+
+
+def test_polls_from_before_the_start_do_not_count() -> None:
+    polled = {(*QUEUE, kind): {"networking@worker-a#1": 99.0} for kind in ("workflow", "activity")}
+    assert len(_workers.unhealthy([WANTED], {"u1": 100.0}, polled)) == 2
+
+
+def test_a_poller_of_another_name_does_not_count() -> None:
+    polled = {(*QUEUE, kind): {"networking@worker-b#1": 101.0} for kind in ("workflow", "activity")}
+    assert "has not asked networking-queue in production for workflow tasks" in " ".join(
+        _workers.unhealthy([WANTED], {"u1": 100.0}, polled)
+    )
