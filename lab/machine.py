@@ -215,8 +215,8 @@ def _is_namespace(path: Path) -> bool:
     return path.exists() and run(["stat", "--file-system", "--format=%T", path]).stdout.strip() == b"nsfs"
 
 
-def remove_everything() -> None:
-    """Remove all containers, networks, images and the mount namespace, whichever checkout made them."""
+def remove_hosts() -> None:
+    """Remove all containers, networks and faults, whichever checkout made them."""
     with lock(RUN / "machine.lock"):
         podman("rm", "--force", "--all", "--time=0")
         for network in podman("network", "ls", "--format={{.Name}}").stdout.decode().split():
@@ -225,6 +225,12 @@ def remove_everything() -> None:
             name = row.get("table", {}).get("name", "")
             if name.startswith("zerospof."):
                 run(["nft", "delete", "table", "bridge", name], check=False)
+
+
+def remove_everything() -> None:
+    """Remove all hosts, images and the mount namespace, whichever checkout made them."""
+    remove_hosts()
+    with lock(RUN / "machine.lock"):
         podman("rmi", "--force", "--all", check=False)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in reversed(mounts):  # inner ones first

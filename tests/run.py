@@ -1,0 +1,179 @@
+"""Run the tests in order, show what each took, and end with one table.
+
+python -m tests.run check    lint, unit tests, templates (under 3 minutes)
+python -m tests.run all      everything, on real clusters
+python -m tests.run STEP...  the named steps
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / ".cache" / "logs"
+TAIL_LINES = 60
+HEARTBEAT_SECONDS = 30
+PYTEST_SUMMARY = re.compile(r"=+ (?P<summary>.*\d+ (?:passed|failed|error).*?) in [\d.]+s")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the suite; ``group`` is ``check`` for what needs no host."""
+
+    name: str
+    command: tuple[str, ...]
+    group: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a step; ``seconds`` is wall-clock time."""
+
+    step: Step
+    code: int
+    seconds: float
+    summary: str
+
+
+# Scenarios that are written and do not yet run from end to end; the table names them.
+WAITING = (
+    "etcd",
+    "haproxy",
+    "keepalived",
+    "patroni",
+    "pgbouncer",
+    "preflight",
+    "temporal_schema",
+    "temporal_server",
+    "temporal_ui",
+    "temporal_worker",
+)
+WAITING_PROFILES = ("ha_postgresql",)
+
+
+def scenarios() -> list[str]:
+    """Return the names of the Molecule scenarios of the suite."""
+    return sorted(
+        path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml") if path.parent.name not in WAITING
+    )
+
+
+def profiles() -> list[str]:
+    """Return the names of the example inventories that a cluster test brings up."""
+    names = (path.parent.name for path in (ROOT / "inventories").glob("*/hosts.yml"))
+    return sorted(name for name in names if name not in WAITING_PROFILES)
+
+
+def steps() -> list[Step]:
+    """Return the whole suite in the order in which it runs: cheap checks first."""
+    pytest = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    suite = [
+        Step("ruff", ("ruff", "check", "."), "check"),
+        Step("ruff format", ("ruff", "format", "--check", "."), "check"),
+        Step("yamllint", ("yamllint", "--strict", "."), "check"),
+        Step("ansible-lint", ("ansible-lint", "--strict", "--offline"), "check"),
+        Step("documentation", ("python", "-m", "tests.docs"), "check"),
+        Step("unit", (*pytest, "tests/unit"), "check"),
+        Step("lab", (*pytest, "tests/lab"), "host"),
+        Step("artifacts", (*pytest, "tests/artifacts"), "host"),
+        Step("sanity", (*pytest, "tests/sanity"), "host"),
+    ]
+    suite += [Step(f"molecule {name}", ("molecule", "test", "--scenario-name", name), "host") for name in scenarios()]
+    suite += [Step(f"cluster {name}", (*pytest, "tests/cluster", f"--profile={name}"), "host") for name in profiles()]
+    return [
+        step
+        for step in suite
+        if step.command[-1].startswith("-") or "tests/" not in step.command[-1] or (ROOT / step.command[-1]).exists()
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Return ``seconds`` as minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def run(step: Step, position: str) -> Outcome:
+    """Run one step with its output in a log; show the end of the log when it fails."""
+    log = LOGS / f"{step.name.replace(' ', '-')}.log"
+    print(f"[{position}] {step.name} ...", flush=True)
+    started = time.monotonic()
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(step.command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        while True:
+            try:
+                code = process.wait(timeout=HEARTBEAT_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                print(f"[{position}] {step.name}: {duration(time.monotonic() - started)} so far", flush=True)
+    seconds = time.monotonic() - started
+    text = log.read_text(encoding="utf-8", errors="replace")
+    found = PYTEST_SUMMARY.findall(text)
+    summary = found[-1] if found else ""
+    print(f"[{position}] {step.name}: {'ok' if code == 0 else 'FAILED'} in {duration(seconds)} {summary}", flush=True)
+    if code != 0:
+        print("\n".join(f"    {line}" for line in text.splitlines()[-TAIL_LINES:]), flush=True)
+    return Outcome(step, code, seconds, summary)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return the result of the suite for people."""
+    width = max(len(outcome.step.name) for outcome in outcomes)
+    lines = [f"{'step':<{width}}  {'time':>6}  result"]
+    lines += [
+        f"{outcome.step.name:<{width}}  {duration(outcome.seconds):>6}  "
+        f"{'ok' if outcome.code == 0 else 'FAILED'}  {outcome.summary}".rstrip()
+        for outcome in outcomes
+    ]
+    lines.append(f"{'all':<{width}}  {duration(sum(outcome.seconds for outcome in outcomes)):>6}")
+    return "\n".join(lines)
+
+
+def selected(wanted: Sequence[str]) -> list[Step]:
+    """Return the steps that the words of the command line mean."""
+    suite = steps()
+    if "all" in wanted:
+        return suite
+    names = {step.name for step in suite} | {step.group for step in suite}
+    unknown = [word for word in wanted if word not in names]
+    if unknown:
+        sys.exit(f"unknown step {', '.join(unknown)}; there are: {', '.join(sorted(names))}")
+    return [step for step in suite if step.name in wanted or step.group in wanted]
+
+
+def remove_former_labs() -> None:
+    """Remove the lab hosts that an interrupted run of the suite left."""
+    subprocess.run([sys.executable, "-m", "lab", "down", "--hosts"], cwd=ROOT, check=True)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="+", metavar="STEP")
+    suite = selected(parser.parse_args().steps)
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    on_hosts = any(step.group == "host" for step in suite)
+    if on_hosts:
+        remove_former_labs()
+    outcomes = [run(step, f"{number}/{len(suite)}") for number, step in enumerate(suite, start=1)]
+    if on_hosts:
+        remove_former_labs()
+    failed = sum(outcome.code != 0 for outcome in outcomes)
+    print(f"\n{table(outcomes)}")
+    print(f"not in the suite yet: molecule {', '.join(WAITING)}; cluster {', '.join(WAITING_PROFILES)}\n")
+    print(f"{len(outcomes) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
