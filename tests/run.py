@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache" / "logs"
 TAIL_LINES = 60
 HEARTBEAT_SECONDS = 30
-PYTEST_SUMMARY = re.compile(r"=+ (?P<summary>.*\d+ (?:passed|failed|error).*?) in [\d.]+s")
+PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error).*?) in [\d.]+s", re.MULTILINE)
 
 
 @dataclass(frozen=True)
