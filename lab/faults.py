@@ -51,7 +51,10 @@ def _folder(lab: Lab) -> Path:
 
 def active(lab: Lab) -> list[Fault]:
     """All faults of a lab that nobody has healed yet."""
-    rows = [json.loads(path.read_text()) for path in sorted(_folder(lab).glob("*.json"))]
+    rows = []
+    for path in sorted(_folder(lab).glob("*.json")):
+        with contextlib.suppress(FileNotFoundError):  # healed by somebody else just now
+            rows.append(json.loads(path.read_text()))
     lists = ("hosts", "others", "delay")
     return [Fault(**{key: tuple(value) if key in lists else value for key, value in row.items()}) for row in rows]
 

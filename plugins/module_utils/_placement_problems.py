@@ -61,11 +61,13 @@ def _tier_problems(cluster: Cluster) -> Iterator[str]:
             for host in hosts:
                 groups_of.setdefault(host, []).append(group)
     names = [cluster.group(tier) for tier in TIERS]
+    # A group such as blue_etcd belongs to another cluster and is no slip of the pen.
+    named_after = re.compile(rf"(^|.*_)({'|'.join(TIERS)})(_.*|$)").fullmatch
     for host in dict.fromkeys((*cluster.zones_of, *cluster.groups.get("ungrouped", ()))):
         if host in cluster.tiers_of or host == "localhost":
             continue
         others = groups_of.get(host, [])
-        hints = [f"{other}{hint}" for other in others if (hint := nearest(other, names))]
+        hints = [f"{other}{hint}" for other in others if not named_after(other) and (hint := nearest(other, names))]
         if hints or not others:
             seen = f" but in {', '.join(hints)}" if hints else ""
             yield f"{host}: is in no tier{seen}; put it into one of the groups {', '.join(names)}, or take it out"

@@ -167,10 +167,11 @@ def test_a_host_in_no_tier_is_named(extra: Groups, message: str) -> None:
     assert found[0].startswith(message)
 
 
-def test_hosts_of_another_cluster_in_the_same_inventory_are_left_alone() -> None:
+@pytest.mark.parametrize("group", ["green_api", "blue_postgresql", "etcd_blue"])
+def test_hosts_of_another_cluster_in_the_same_inventory_are_left_alone(group: str) -> None:
     groups, hostvars = sound()
     groups["az_a"].append("other")
-    groups["green_api"] = ["other"]
+    groups[group] = ["other"]
     hostvars["other"] = {"temporal_vipp": "x"}
     assert problems(groups, hostvars) == []
 
