@@ -20,4 +20,4 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec({"text": {"type": "str", "required": True}})
         Display().display(f"\n{arguments['text']}\n")
-        return {**result, "changed": False}
+        return {**result, "changed": False, "lines": len(arguments["text"].splitlines())}

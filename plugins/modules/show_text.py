@@ -32,4 +32,10 @@ EXAMPLES = r"""
     text: "{{ report | zerospof.temporal.spof_report_text }}"
 """
 
-RETURN = r""" # """
+RETURN = r"""
+lines:
+  description: Number of lines that were shown.
+  returned: always
+  type: int
+  sample: 24
+"""
