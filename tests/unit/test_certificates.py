@@ -1,0 +1,153 @@
+"""A certificate is issued again exactly when it must be, and says what was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _certificates
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+WANTED = _certificates.Wanted("temporal", ("temporal-a", "frontend"), ("192.0.2.11",))
+LIFETIME = _certificates.Lifetime(days=397, renew_before_days=30)
+KEYS = {
+    "ec": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+def authority(kind: str = "ec", days: int = 3650, name: str = "authority") -> tuple[str, str]:
+    """Return certificate and key of an authority."""
+    key = KEYS[kind]()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, None if kind == "ed25519" else hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+CA, CA_KEY = authority()
+KEY = _certificates.new_key()
+LEAF = _certificates.sign(_certificates.request(KEY, WANTED), CA, CA_KEY, 397, NOW)
+
+
+def faults(
+    certificate: str = LEAF,
+    key: str = KEY,
+    wanted: _certificates.Wanted = WANTED,
+    ca: str = CA,
+    now: datetime = NOW,
+) -> list[str]:
+    return _certificates.faults(certificate, key, wanted, ca, LIFETIME, now)
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_what_an_authority_signed_is_right(kind: str) -> None:
+    ca, ca_key = authority(kind)
+    leaf = _certificates.sign(_certificates.request(KEY, WANTED), ca, ca_key, 397, NOW)
+    assert faults(leaf, ca=ca) == []
+    assert faults(leaf) == ["another authority has signed it"]
+    assert _certificates.summary(leaf) == {
+        "name": "temporal",
+        "names": "frontend, temporal-a, 192.0.2.11",
+        "authority": "authority",
+        "ends": "2027-12-26T00:00:00+00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (replace(WANTED, name="haproxy"), "its name was temporal and is to be haproxy"),
+        (
+            replace(WANTED, dns_names=("temporal-a",)),
+            "the names was frontend, temporal-a, 192.0.2.11 and is to be temporal-a, 192.0.2.11",
+        ),
+        (
+            replace(WANTED, dns_names=(), ip_addresses=()),
+            "the names was frontend, temporal-a, 192.0.2.11 and is to be nothing",
+        ),
+        (replace(WANTED, purposes=("client",)), "its use was client, server and is to be client"),
+    ],
+)
+def test_a_certificate_that_says_something_else_is_issued_again(wanted: _certificates.Wanted, reason: str) -> None:
+    assert faults(wanted=wanted) == [reason]
+
+
+def test_the_order_of_names_and_the_spelling_of_addresses_make_no_difference() -> None:
+    one = replace(WANTED, dns_names=("b", "a"), ip_addresses=("2001:db8:0::1", "192.0.2.11"))
+    other = replace(WANTED, dns_names=("a", "b"), ip_addresses=("192.0.2.11", "2001:db8::1"))
+    leaf = _certificates.sign(_certificates.request(KEY, one), CA, CA_KEY, 397, NOW)
+    assert faults(leaf, wanted=other) == []
+
+
+def test_a_certificate_of_another_key_is_issued_again() -> None:
+    assert faults(key=_certificates.new_key()) == ["it belongs to another key"]
+
+
+def test_no_certificate_and_no_readable_one_are_reasons() -> None:
+    assert faults("") == ["there is none"]
+    assert faults("garbage")[0].startswith("it cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("days", "reasons"),
+    [
+        (366, []),
+        (368, ["it ends on 2027-12-26"]),
+        (398, ["it has ended on 2027-12-26"]),
+    ],
+)
+def test_a_certificate_is_issued_again_before_it_ends(days: int, reasons: list[str]) -> None:
+    assert faults(now=NOW + timedelta(days=days)) == reasons
+
+
+def test_a_certificate_never_outlives_its_authority_and_is_not_issued_again_for_nothing() -> None:
+    ca, ca_key = authority(days=20)
+    leaf = _certificates.sign(_certificates.request(KEY, WANTED), ca, ca_key, 397, NOW)
+    assert _certificates.summary(leaf)["ends"] == "2026-12-14T00:00:00+00:00"
+    assert faults(leaf, ca=ca) == []
+
+
+def test_only_the_first_certificate_of_a_bundle_signs() -> None:
+    old, _ = authority(name="old")
+    assert faults(ca=CA + old) == []
+    assert faults(ca=old + CA) == ["another authority has signed it"]
+
+
+def test_an_authority_with_the_same_name_and_another_key_is_another_authority() -> None:
+    assert faults(ca=authority()[0]) == ["another authority has signed it"]
+
+
+def test_an_authority_that_cannot_sign_says_why() -> None:
+    asked = _certificates.request(KEY, WANTED)
+    with pytest.raises(_certificates.CertificateError, match="does not belong to its key"):
+        _certificates.sign(asked, CA, authority()[1], 397, NOW)
+    with pytest.raises(_certificates.CertificateError, match="has ended on 2036-11-21"):
+        _certificates.sign(asked, CA, CA_KEY, 397, NOW + timedelta(days=4000))
+    with pytest.raises(_certificates.CertificateError, match="a private key cannot be read"):
+        _certificates.sign(asked, CA, "garbage", 397, NOW)
+
+
+def test_a_certificate_is_not_one_of_an_authority() -> None:
+    constraints = x509.load_pem_x509_certificate(LEAF.encode()).extensions.get_extension_for_class(
+        x509.BasicConstraints
+    )
+    assert constraints.critical
+    assert not constraints.value.ca
