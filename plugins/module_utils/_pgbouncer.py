@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 # The execution modes of pgx, Temporal's PostgreSQL driver, as `default_query_exec_mode` takes them.
 PREPARED = "cache_statement"
@@ -50,6 +51,18 @@ def exec_mode(pgbouncer_version: str, temporal_version: str) -> str:
         f"statements (1.21 or newer does), and without them this server sends wrong values (fixed in {fixed}). "
         f"Install a newer PgBouncer or another Temporal version"
     )
+
+
+def problems(pgbouncer_versions: Mapping[str, str], temporal_version: str) -> list[str]:
+    """Return why hosts cannot run this server, by their PgBouncer; one whose version is empty is not judged."""
+    found = []
+    for host, version in pgbouncer_versions.items():
+        try:
+            if version:
+                exec_mode(version, temporal_version)
+        except UnsupportedError as error:
+            found.append(f"{host}: {error}")
+    return found
 
 
 def reason(error: str) -> str:

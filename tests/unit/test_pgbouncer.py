@@ -27,6 +27,14 @@ def test_an_old_pgbouncer_and_a_server_that_cannot_are_refused_with_the_remedy(t
         _pgbouncer.exec_mode("1.18.0", temporal)
 
 
+def test_preflight_names_the_hosts_that_cannot_work_and_no_other() -> None:
+    results = {"new": {"version": "1.24.1"}, "old": {"version": "1.18.0"}, "unasked": {}, "unknown": {"version": ""}}
+    found = FilterModule().filters()["pooler_problems"](results, "1.31.0")
+    assert len(found) == 1
+    assert found[0].startswith("old: Temporal 1.31.0 cannot work behind PgBouncer 1.18.0")
+    assert FilterModule().filters()["pooler_problems"](results, "1.31.2") == []
+
+
 def test_the_filter_ends_with_the_reason() -> None:
     with pytest.raises(AnsibleFilterError, match="is not a version such as"):
         FilterModule().filters()["pgx_exec_mode"]("", "1.31.2")

@@ -165,9 +165,18 @@ def about_hosts(preflight: Preflight, tmp_path_factory: pytest.TempPathFactory) 
         second.check_output("chmod 755 /opt/skew/python3")
         third.check_output("systemd-run --unit=foreign --collect /usr/bin/python3 -m http.server 7233")
         third.check_output("timeout 20 sh -c 'until grep -q :1C41 /proc/net/tcp; do sleep 0.2; done'")
+        # What the PgBouncer of Debian 12 would be: it follows no prepared statements.
+        third.check_output(
+            r"""printf '#!/bin/sh\necho "pgbouncer:\n  Installed: (none)\n  Candidate: 1.18.0-1"\n' """
+            "> /usr/local/bin/apt-cache && chmod 755 /usr/local/bin/apt-cache"
+        )
         # The gateway of the lab is a machine that answers and is no load balancer.
         yield preflight(
-            {"temporal_vip": "10.89.1.1", "temporal_artifact_directory": str(artifacts)},
+            {
+                "temporal_vip": "10.89.1.1",
+                "temporal_artifact_directory": str(artifacts),
+                "temporal_version": "1.31.0",
+            },
             {
                 "preflight-b": {
                     "temporal_address": "10.89.1.99",
@@ -182,7 +191,7 @@ def about_hosts(preflight: Preflight, tmp_path_factory: pytest.TempPathFactory) 
     finally:
         first.check_output("cat /run/os-release > /etc/os-release")
         second.check_output("rm -rf /opt/skew")
-        third.check_output("systemctl stop foreign.service || true")
+        third.check_output("systemctl stop foreign.service || true; rm -f /usr/local/bin/apt-cache")
 
 
 @pytest.mark.parametrize(
@@ -193,6 +202,7 @@ def about_hosts(preflight: Preflight, tmp_path_factory: pytest.TempPathFactory) 
         r"preflight-b: does not have its address 10\.89\.1\.99 \(it has 10\.89\.1\.12/24\); set temporal_address",
         r"preflight-b: is not entered as root; set ansible_become: true or ansible_user: root",
         r"preflight-c: port 7233 \(temporal_ports\.frontend\) is taken by python3 \(pid \d+, unit foreign\.service\)",
+        r"preflight-c: Temporal 1\.31\.0 cannot work behind PgBouncer 1\.18\.0: .* Install a newer PgBouncer",
         r"temporal_vip: 10\.89\.1\.1 is taken by a machine that is no load balancer of this cluster \(seen from",
         r"temporal-server-[\d.]+-linux-amd64\.tar\.gz is missing; run playbooks/artifacts\.yml or put it there",
         r"wheels/ has no wheel of temporalio==",
