@@ -20,6 +20,7 @@ def test_a_unit_records_what_it_started_with(host: Host) -> None:
 
 def test_a_silent_peer_is_given_up_in_seconds(host: Host) -> None:
     assert host.sysctl("net.ipv4.tcp_retries2") == 5
+    assert host.sysctl("net.ipv4.tcp_syn_retries") == 1
 
 
 def test_the_firewall_survives_a_reboot(host: Host) -> None:
