@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import state
+from lab.view import View
 
 ROOT = state.REPOSITORY
 LOG_TAIL_LINES = 40
@@ -96,6 +97,31 @@ def bring_up(cluster: Cluster) -> dict[str, float]:
     }
 
 
+def next_steps(cluster: Cluster) -> str:
+    """Return what people can do with the cluster now that it runs."""
+    lab = state.load(cluster.name)
+    view = View(lab)
+    ports = view.variable("temporal_ports")
+    namespaces = ", ".join(row["name"] for row in view.variable("temporal_namespaces"))
+    pki = os.path.relpath(cluster.directory / "pki", ROOT)
+    inventories = " ".join(os.path.relpath(word, ROOT) if word != "-i" else word for word in cluster.inventories)
+    victim = view.members("temporal_servers")[0]
+    of_lab = f" --name {cluster.name}"
+    return f"""
+Temporal     {view.vip}:{ports["frontend"]}    namespaces {namespaces}
+web UI       https://{view.vip}:{ports["ui_vip"]}    its certificate is signed by {pki}/ca.crt
+certificate  {pki}/clients/operator.crt, .key
+
+Try next (tools are in .cache/venv/bin):
+  what it survives    ansible-playbook {inventories} playbooks/spof_report.yml
+  is it healthy       ansible-playbook {inventories} playbooks/verify.yml
+  a shell             python -m lab ssh {victim}{of_lab}
+  kill a server       python -m lab kill-host {victim}{of_lab}
+  a workflow again    python -m lab.flow{of_lab}
+  remove everything   make lab-down
+"""
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -115,6 +141,7 @@ def main() -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     print("\nSeconds: " + ", ".join(f"{step} {value:.0f}" for step, value in seconds.items()))
+    print(next_steps(cluster))
     return 0
 
 

@@ -21,13 +21,15 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
-from temporalio.api.enums.v1 import EventType, PendingWorkflowTaskState, TaskQueueType
+from temporalio.api.enums.v1 import DescribeTaskQueueMode, EventType, PendingWorkflowTaskState, TaskQueueType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError
 
 from lab import state
 from lab.machine import LabError
@@ -42,6 +44,8 @@ DEVICES = 4
 # Fault and heal: longer than the rest of the flow takes on a slow machine.
 FAULT_SECONDS = 300
 SETTLE_SECONDS = 90
+# One question; where the server that has the answer has just died, it is asked again.
+ANSWER_TIMEOUT = timedelta(seconds=5)
 ATTEMPTS = 6
 KINDS = {"workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY}
 
@@ -71,7 +75,7 @@ async def until(what: str, look: Callable[[], Awaitable[Value]], seconds: float 
             last = await look()
             if last:
                 return last
-        except (ViewError, subprocess.TimeoutExpired) as error:
+        except (ViewError, RPCError, TimeoutError, subprocess.TimeoutExpired) as error:
             last = error
         await asyncio.sleep(0.5)
     raise FlowError(f"not within {seconds:.0f} s: {what}; last seen: {last}")
@@ -212,12 +216,15 @@ class Flow:
             pollers = await self.pollers_since(kind, {worker.identity for worker in self.workers}, 0)
             self.say(f"{self.queue}, {kind} tasks are asked for by {', '.join(sorted(pollers))}")
 
+    async def progress(self) -> model.Progress:
+        """What the workflow itself says about its state."""
+        return await self.handle.query(ConfigureNetwork.progress, rpc_timeout=ANSWER_TIMEOUT)
+
     async def win(self) -> None:
         """Step 4."""
 
         async def held() -> bool:
-            described = await self.handle.query(ConfigureNetwork.progress)
-            return described.stage == HOLD
+            return (await self.progress()).stage == HOLD
 
         await until(f"{self.workflow_id} waits for approval", held)
         events = await self.events()
@@ -243,7 +250,7 @@ class Flow:
 
     async def survive(self) -> None:
         """Step 5."""
-        progress = await self.handle.query(ConfigureNetwork.progress)
+        progress = await self.progress()
         before = await self.events()
         victim, moved = await self.common_server()
         self.facts.killed, self.facts.moved_worker = victim, moved.identity
@@ -259,10 +266,7 @@ class Flow:
         await self.pollers_since("workflow", {moved.identity}, died_at)
         self.say(f"after {time.monotonic() - died:.1f} s it asks {self.queue} for tasks again")
 
-        async def same_progress() -> model.Progress:
-            return await self.handle.query(ConfigureNetwork.progress)
-
-        after = await until("the workflow answers", same_progress)
+        after = await until("the workflow answers", self.progress)
         must(after == progress, f"its state was {progress} and is {after}")
         self.facts.client_moved_to = await self.server_of_client()
         must(self.facts.client_moved_to != victim, f"the balancer still has the client on {victim}")
@@ -325,10 +329,22 @@ class Flow:
         async def look() -> set[str]:
             answer = await self.client.workflow_service.describe_task_queue(
                 DescribeTaskQueueRequest(
-                    namespace=self.client.namespace, task_queue=TaskQueue(name=self.queue), task_queue_type=KINDS[kind]
-                )
+                    namespace=self.client.namespace,
+                    task_queue=TaskQueue(name=self.queue),
+                    # The plain mode asks one partition of the queue, which hears of polls at the others a minute later.
+                    api_mode=DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED,
+                    task_queue_types=[KINDS[kind]],
+                    report_pollers=True,
+                ),
+                timeout=ANSWER_TIMEOUT,
             )
-            seen = {row.identity for row in answer.pollers if row.last_access_time.ToNanoseconds() / 1e9 >= since}
+            pollers = [
+                row
+                for version in answer.versions_info.values()
+                for of_kind in version.types_info.values()
+                for row in of_kind.pollers
+            ]
+            seen = {row.identity for row in pollers if row.last_access_time.ToNanoseconds() / 1e9 >= since}
             return seen & wanted if wanted <= seen else set()
 
         return await until(f"{', '.join(sorted(wanted))} ask {self.queue} for {kind} tasks", look)

@@ -121,7 +121,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _workers
 
 try:
-    from temporalio.api.enums.v1 import TaskQueueType
+    from temporalio.api.enums.v1 import DescribeTaskQueueMode, TaskQueueType
     from temporalio.api.taskqueue.v1 import TaskQueue
     from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
     from temporalio.service import ConnectConfig, RPCError, ServiceClient
@@ -167,17 +167,29 @@ async def connect(parameters: dict[str, Any]) -> ServiceClient:
 
 
 async def pollers(client: ServiceClient, queue: Queue) -> dict[str, float]:
-    """Return when each identity asked ``queue`` for work last, as Unix time."""
+    """Return when each identity asked ``queue`` for work last, as Unix time.
+
+    The plain mode of the call asks the root partition alone, which hears of a poll at another partition when that one
+    is repeated, after a minute.
+    """
     namespace, name, kind = queue
     answer = await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(
             namespace=namespace,
             task_queue=TaskQueue(name=name),
-            task_queue_type=TaskQueueType.Value(f"TASK_QUEUE_TYPE_{kind.upper()}"),
+            api_mode=DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED,
+            task_queue_types=[TaskQueueType.Value(f"TASK_QUEUE_TYPE_{kind.upper()}")],
+            report_pollers=True,
         ),
         timeout=CALL_TIMEOUT,
     )
-    return {poller.identity: poller.last_access_time.ToNanoseconds() / 1e9 for poller in answer.pollers}
+    last: dict[str, float] = {}
+    for version in answer.versions_info.values():
+        for of_kind in version.types_info.values():
+            for poller in of_kind.pollers:
+                at = poller.last_access_time.ToNanoseconds() / 1e9
+                last[poller.identity] = max(at, last.get(poller.identity, at))
+    return last
 
 
 async def wait(module: AnsibleModule) -> tuple[list[str], dict[Queue, dict[str, float]]]:
