@@ -9,6 +9,8 @@ python -m tests.grpc_health_server --help
 from __future__ import annotations
 
 import argparse
+import contextlib
+import socket
 import socketserver
 import ssl
 from collections.abc import Callable
@@ -22,6 +24,18 @@ STATUS = {"UNKNOWN": 0, "SERVING": 1, "NOT_SERVING": 2}
 NOT_FOUND = "5"
 
 
+LINGER_SECONDS = 5
+
+
+def linger(wire: socket.socket) -> None:
+    """Take what the client still sends: closing with unread data resets the connection, and the alert would be lost."""
+    wire.settimeout(LINGER_SECONDS)
+    with contextlib.suppress(OSError):
+        wire.shutdown(socket.SHUT_WR)
+        while wire.recv(16384):
+            pass
+
+
 class Handler(socketserver.BaseRequestHandler):
     """One connection; any number of requests."""
 
@@ -29,10 +43,12 @@ class Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Serve until the client closes the connection."""
-        try:
-            connection = self.server.context.wrap_socket(self.request, server_side=True)
-        except (OSError, ssl.SSLError):
-            return
+        with self.request.dup() as wire:
+            try:
+                connection = self.server.context.wrap_socket(self.request, server_side=True)
+            except OSError:
+                linger(wire)
+                return
         engine = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         engine.initiate_connection()
         paths: dict[int, str] = {}

@@ -21,6 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache" / "logs"
 TAIL_LINES = 60
+REASONS = 15
+# What pytest, Ansible and the lab put in front of the reason of a failure.
+REASON = re.compile(r"^(E  |FAILED|ERROR|fatal:|failed:|\[ERROR\]|flow: error|lab: error|   \| fatal|   \| \[ERROR\])")
 HEARTBEAT_SECONDS = 30
 PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error).*?) in [\d.]+s", re.MULTILINE)
 
@@ -42,6 +45,7 @@ class Outcome:
     code: int
     seconds: float
     summary: str
+    reasons: tuple[str, ...] = ()
 
 
 # Scenarios that are written and do not yet run from end to end; the table names them.
@@ -75,7 +79,7 @@ def profiles() -> list[str]:
 
 def steps() -> list[Step]:
     """Return the whole suite in the order in which it runs: cheap checks first."""
-    pytest = ("python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    pytest = ("python", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider")
     suite = [
         Step("ruff", ("ruff", "check", "."), "check"),
         Step("ruff format", ("ruff", "format", "--check", "."), "check"),
@@ -83,6 +87,7 @@ def steps() -> list[Step]:
         Step("ansible-lint", ("ansible-lint", "--strict", "--offline"), "check"),
         Step("documentation", ("python", "-m", "tests.docs"), "check"),
         Step("unit", (*pytest, "tests/unit"), "check"),
+        Step("templates", (*pytest, "tests/templates"), "check"),
         Step("lab", (*pytest, "tests/lab"), "host"),
         Step("artifacts", (*pytest, "tests/artifacts"), "host"),
         Step("sanity", (*pytest, "tests/sanity"), "host"),
@@ -121,7 +126,8 @@ def run(step: Step, position: str) -> Outcome:
     print(f"[{position}] {step.name}: {'ok' if code == 0 else 'FAILED'} in {duration(seconds)} {summary}", flush=True)
     if code != 0:
         print("\n".join(f"    {line}" for line in text.splitlines()[-TAIL_LINES:]), flush=True)
-    return Outcome(step, code, seconds, summary)
+    reasons = [line[:300] for line in text.splitlines() if REASON.match(line)] if code != 0 else []
+    return Outcome(step, code, seconds, summary, tuple(reasons[-REASONS:]))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -171,6 +177,9 @@ def main() -> int:
     failed = sum(outcome.code != 0 for outcome in outcomes)
     print(f"\n{table(outcomes)}")
     print(f"not in the suite yet: molecule {', '.join(WAITING)}; cluster {', '.join(WAITING_PROFILES)}\n")
+    for outcome in outcomes:
+        for reason in outcome.reasons:
+            print(f"{outcome.step.name}: {reason}")
     print(f"{len(outcomes) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

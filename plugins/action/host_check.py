@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
             found = {"failed": True, "msg": f"cannot be reached: {' '.join(str(error).split())}"}
         after = time.time()
         if "problems" not in found:
-            reason = found.get("msg") or "gave no answer"
+            reason = (found.get("msg") or "it gave no answer").rstrip(". ")
             lead = "" if reason.startswith("cannot be reached") else "cannot be checked: "
             advice = "see that it is up and that ansible_host, ansible_user and the key are right"
             return {**result, **_without_answer(f"{lead}{reason}; {advice}")}

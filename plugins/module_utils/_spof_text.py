@@ -9,14 +9,16 @@ from typing import Any
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import LOSSES
 
 NAMES_IN_A_CELL = 2
+CHARACTERS_IN_A_CELL = 24
 ZONE_COLUMNS = 6
 WIDTH = 110
 
 
 def _cell(hosts: Sequence[str], most_names: int) -> str:
-    if len(hosts) > most_names:
+    names = ", ".join(hosts) or "-"
+    if len(hosts) > most_names or (len(hosts) > 1 and len(names) > CHARACTERS_IN_A_CELL):
         return f"{len(hosts)} host{'s' * (len(hosts) > 1)}"
-    return ", ".join(hosts) or "-"
+    return names
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

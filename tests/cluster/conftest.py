@@ -17,6 +17,7 @@ from lab.cluster import Cluster, bring_up
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cluster-test"
 SUBNET = "10.91.0.0/24"
+REASON_LINES = 25
 RECAP = re.compile(r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unreachable=0\s+failed=0", re.MULTILINE)
 
 
@@ -35,6 +36,13 @@ class Run:
     def changed(self) -> dict[str, int]:
         """Return the number of changes per host of a run in which no host failed."""
         return {match["host"]: int(match["changed"]) for match in RECAP.finditer(self.output)}
+
+    @property
+    def reasons(self) -> str:
+        """Return the errors of the run, without what went well."""
+        lines = self.output.splitlines()
+        starts = [number for number, line in enumerate(lines) if line.startswith(("fatal:", "failed:", "[ERROR]"))]
+        return "\n".join(line for start in starts for line in lines[start : start + REASON_LINES])
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def test_the_service_is_enabled_and_running(host: Host) -> None:
 
 
 def test_the_ui_serves_its_pages(host: Host, url: str) -> None:
-    assert "<title>Temporal</title>" in host.check_output(f"{CURL} {url}/")
+    assert "kit.start(app" in host.check_output(f"{CURL} {url}/")
 
 
 def test_the_ui_reaches_the_frontend(host: Host, url: str) -> None:

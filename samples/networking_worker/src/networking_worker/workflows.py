@@ -14,6 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from networking_worker.model import CONFIGURED, MOST_ATTEMPTS, ROLLED_BACK, Change, Device, Outcome, Progress
 
 STEP_TIMEOUT = timedelta(seconds=60)
+# A look at a device takes moments. A task that was handed to a worker which just died is given to another after this.
+LOOK_TIMEOUT = timedelta(seconds=10)
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 DEVICE_RETRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -39,7 +41,7 @@ class ConfigureNetwork:
     async def run(self, change: Change) -> Outcome:
         """Carry out ``change``; a change that is wrong in itself fails the workflow before any device is touched."""
         await workflow.execute_activity(
-            activities.validate_change, change, start_to_close_timeout=STEP_TIMEOUT, retry_policy=DEVICE_RETRIES
+            activities.validate_change, change, start_to_close_timeout=LOOK_TIMEOUT, retry_policy=DEVICE_RETRIES
         )
         try:
             await self._apply(change)
@@ -83,7 +85,7 @@ class ConfigureNetwork:
             workflow.execute_activity(
                 activities.verify_device,
                 args=[device, change.vlan, self._commits[device.name]],
-                start_to_close_timeout=STEP_TIMEOUT,
+                start_to_close_timeout=LOOK_TIMEOUT,
                 retry_policy=DEVICE_RETRIES,
             )
             for device in change.devices
@@ -97,7 +99,7 @@ class ConfigureNetwork:
         self._stage = "rolling back"
         restored = [
             await workflow.execute_activity(
-                activities.roll_back, device, start_to_close_timeout=STEP_TIMEOUT, retry_policy=RESTORE_RETRIES
+                activities.roll_back, device, start_to_close_timeout=LOOK_TIMEOUT, retry_policy=RESTORE_RETRIES
             )
             for device in reversed(self._touched)
         ]
