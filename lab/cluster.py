@@ -20,7 +20,8 @@ from lab.view import View
 
 ROOT = state.REPOSITORY
 LOG_TAIL_LINES = 40
-PLAY = re.compile(r"^PLAY \[(?P<name>.+)\] \*")
+# What shows how far a playbook is: its plays, and the steps of the action that makes the artifacts.
+PROGRESS = re.compile(r"^(?:PLAY \[(?P<play>.+)\] \*|(?P<said>artifacts \d+/\d+: .*))")
 
 
 class StepError(Exception):
@@ -56,7 +57,7 @@ class Cluster:
 
 
 def stream(title: str, command: Sequence[str], log: Path) -> float:
-    """Run ``command`` with its output in ``log``; print each play as it begins; return the seconds it took."""
+    """Run ``command`` with its output in ``log``; print how far it is; return the seconds it took."""
     print(f"== {title}", flush=True)
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -71,9 +72,10 @@ def stream(title: str, command: Sequence[str], log: Path) -> float:
         for line in process.stdout:
             file.write(line)
             file.flush()
-            play = PLAY.match(line)
-            if play or command[0] != "ansible-playbook":
-                print(f"   {time.monotonic() - started:5.0f} s  {play['name'] if play else line.rstrip()}", flush=True)
+            shown = PROGRESS.match(line) if command[0] == "ansible-playbook" else line.rstrip()
+            if shown:
+                text = shown if isinstance(shown, str) else shown["play"] or shown["said"]
+                print(f"   {time.monotonic() - started:5.0f} s  {text}", flush=True)
     seconds = time.monotonic() - started
     if process.returncode != 0:
         tail = log.read_text(encoding="utf-8").splitlines()[-LOG_TAIL_LINES:]
@@ -82,8 +84,8 @@ def stream(title: str, command: Sequence[str], log: Path) -> float:
     return seconds
 
 
-def bring_up(cluster: Cluster) -> dict[str, float]:
-    """Make the cluster, or what is missing of it; return the seconds of each step."""
+def prepare(cluster: Cluster) -> dict[str, float]:
+    """Make hosts and software, or what is missing of them; return the seconds of each step."""
     logs = cluster.directory / "logs"
     up = [sys.executable, "-m", "lab", "up", "--name", cluster.name, "--inventory", str(cluster.inventory)]
     if cluster.subnet:
@@ -93,8 +95,13 @@ def bring_up(cluster: Cluster) -> dict[str, float]:
         "hosts": stream("Hosts: one container for each host of the inventory", up, logs / "up.log"),
         "samples": stream("The sample worker", [str(ROOT / "samples" / "build.sh"), str(wheels)], logs / "samples.log"),
         "artifacts": stream("Software", cluster.playbook("artifacts"), logs / "artifacts.log"),
-        "site": stream("Cluster: playbooks/site.yml", cluster.playbook("site"), logs / "site.log"),
     }
+
+
+def deploy(cluster: Cluster) -> dict[str, float]:
+    """Make a cluster of the hosts; return the seconds of each step."""
+    log = cluster.directory / "logs" / "site.log"
+    return {"site": stream("Cluster: playbooks/site.yml", cluster.playbook("site"), log)}
 
 
 def next_steps(cluster: Cluster) -> str:
@@ -131,7 +138,7 @@ def main() -> int:
     options = parser.parse_args()
     cluster = Cluster(options.profile, options.name, options.subnet)
     try:
-        seconds = bring_up(cluster)
+        seconds = prepare(cluster) | deploy(cluster)
         seconds["flow"] = stream(
             "A workflow through the cluster",
             [sys.executable, "-m", "lab.flow", "--name", cluster.name],

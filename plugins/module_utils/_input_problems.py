@@ -26,8 +26,6 @@ HIGHEST_PORT = 65535
 SSH_PORT = 22
 HIGHEST_VIRTUAL_ROUTER_ID = 255
 OLDEST_MINOR = (1, 29)
-OLDEST_PATCH = {(1, 29): 7, (1, 30): 5, (1, 31): 1}
-"""First patch of each minor whose simple protocol works through a transaction pooler (temporalio/temporal 9804)."""
 SEARCH_ATTRIBUTE_TYPES = ("Bool", "Datetime", "Double", "Int", "Keyword", "KeywordList", "Text")
 SYSTEM_NAMESPACE = "temporal-system"
 
@@ -102,12 +100,9 @@ def _version_problems(version: str) -> Iterator[str]:
     if not _VERSION.fullmatch(version):
         yield f"{version!r} is no release such as 1.31.2; give three numbers"
         return
-    major, minor, patch = map(int, version.split("."))
-    if (major, minor) < OLDEST_MINOR:
+    # Whether it can work behind the PgBouncer of a host is for the check of the hosts to say.
+    if tuple(map(int, version.split(".")))[:2] < OLDEST_MINOR:
         yield f"{version} is older than {'.'.join(map(str, OLDEST_MINOR))}, the oldest supported; use a newer one"
-    elif patch < OLDEST_PATCH.get((major, minor), 0):
-        oldest = f"{major}.{minor}.{OLDEST_PATCH[major, minor]}"
-        yield f"{version} cannot work through PgBouncer; use {oldest} or newer"
 
 
 def _secret_problems(cluster: Cluster) -> Iterator[str]:

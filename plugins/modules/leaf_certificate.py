@@ -244,6 +244,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if not _certificates.HAS_CRYPTOGRAPHY and module.check_mode:
+        # A virgin host: the package comes with the base of the machine, and no certificate is older than that.
+        module.exit_json(changed=True, reasons=["there is none"])
     if not _certificates.HAS_CRYPTOGRAPHY:
         module.fail_json(msg=missing_required_lib("cryptography"))
     days, renew_before = module.params["days"], module.params["renew_before_days"]

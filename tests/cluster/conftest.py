@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
-from lab.cluster import Cluster, bring_up
+from lab import state
+from lab.cluster import Cluster, deploy, prepare
+from lab.view import View
+from tests.installed import Installed, install
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cluster-test"
 SUBNET = "10.91.0.0/24"
+MARKER = "/run/before-check-mode"
 REASON_LINES = 25
 RECAP = re.compile(r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unreachable=0\s+failed=0", re.MULTILINE)
 
@@ -49,8 +54,19 @@ class Run:
 class LiveCluster(Cluster):
     """A cluster of the lab on which tests run playbooks."""
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The generated passwords of the lab by their names."""
+        path = self.directory / "inventory" / "group_vars" / "all" / "secrets.yml"
+        return yaml.safe_load(path.read_text(encoding="utf-8"))["temporal_secrets"]
+
+    def run_installed(self, installed: Installed, playbook: str, *options: str) -> Run:
+        """Run ``playbook`` of an installed collection on the cluster."""
+        done = installed.attempt(["ansible-playbook", *self.inventories, f"zerospof.temporal.{playbook}", *options])
+        return Run(done.returncode, done.stdout + done.stderr)
+
     def run(self, playbook: str, *options: str) -> Run:
-        """Run ``playbook`` on the cluster and return what became of it."""
+        """Run ``playbook`` of the checkout on the cluster and return what became of it."""
         done = subprocess.run(
             self.playbook(playbook, *options),
             cwd=ROOT,
@@ -73,10 +89,44 @@ def profile(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def cluster(profile: str) -> Iterator[LiveCluster]:
-    """Bring the cluster up from nothing and remove it afterwards."""
+def virgin(profile: str) -> Iterator[LiveCluster]:
+    """Hosts on which nothing has been installed, with the software ready on the control node."""
     live = LiveCluster(profile, NAME, SUBNET)
     lab("down", "--name", NAME, "--missing-ok")
-    bring_up(live)
+    prepare(live)
     yield live
     lab("down", "--name", NAME)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What check mode said about virgin hosts, and which files of theirs it made or changed nevertheless."""
+
+    run: Run
+    touched: dict[str, list[str]]
+
+
+@pytest.fixture(scope="session")
+def plan(virgin: LiveCluster) -> Plan:
+    """Run site.yml in check mode before anything else."""
+    view = View(state.load(virgin.name))
+    hosts = [host.name for host in view.lab.hosts]
+    for host in hosts:
+        view.on(host, f"touch {MARKER}; sleep 0.01")
+    run = virgin.run("site", "--check", "--diff")
+    touched = {host: view.on(host, f"find /etc /opt /usr -newer {MARKER} -type f").split() for host in hosts}
+    return Plan(run, {host: files for host, files in touched.items() if files})
+
+
+@pytest.fixture(scope="session")
+def cluster(virgin: LiveCluster, plan: Plan) -> LiveCluster:
+    """The cluster, brought up from nothing, after check mode has planned it."""
+    assert plan.run.output
+    deploy(virgin)
+    return virgin
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The built collection in an empty directory."""
+    return install(tmp_path_factory.mktemp("installed"))

@@ -1,26 +1,32 @@
-"""site.yml makes a cluster, changes nothing the second time, and shows no secret."""
+"""site.yml plans without touching, makes a cluster, changes nothing the second time, and shows no secret."""
 
 from __future__ import annotations
 
-import yaml
-
-from tests.cluster.conftest import LiveCluster
-
-
-def secrets_of(cluster: LiveCluster) -> dict[str, str]:
-    """Return the generated passwords of the lab by their names."""
-    text = (cluster.directory / "inventory" / "group_vars" / "all" / "secrets.yml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)["temporal_secrets"]
+from tests.cluster.conftest import LiveCluster, Plan
+from tests.installed import Installed
 
 
-def test_a_second_run_changes_nothing_and_shows_no_secret(cluster: LiveCluster) -> None:
-    second = cluster.run("site", "--diff", "-vvv")
+def test_check_mode_on_virgin_hosts_plans_everything(plan: Plan, virgin: LiveCluster) -> None:
+    assert plan.run.code == 0, plan.run.reasons
+    assert all(plan.run.changed[host] for host in plan.run.changed)
+    assert "+numHistoryShards" in plan.run.output.replace(" ", "")
+    assert not [name for name, secret in virgin.secrets.items() if secret in plan.run.output]
+
+
+def test_check_mode_on_virgin_hosts_touches_nothing(plan: Plan) -> None:
+    assert plan.touched == {}
+
+
+def test_a_second_run_from_the_installed_collection_changes_nothing_and_shows_no_secret(
+    cluster: LiveCluster, installed: Installed
+) -> None:
+    second = cluster.run_installed(installed, "site", "--diff", "-vvv")
     first = (cluster.directory / "logs" / "site.log").read_text(encoding="utf-8")
     assert second.code == 0, second.reasons
     assert second.changed
     assert {host: changed for host, changed in second.changed.items() if changed} == {}
-    assert len(secrets_of(cluster)) >= 6
-    assert not [name for name, secret in secrets_of(cluster).items() if secret in second.output + first]
+    assert len(cluster.secrets) >= 6
+    assert not [name for name, secret in cluster.secrets.items() if secret in second.output + first]
 
 
 def test_check_mode_on_a_live_cluster_finds_nothing_to_do(cluster: LiveCluster) -> None:

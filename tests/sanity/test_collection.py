@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.installed import Installed, install
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
@@ -21,43 +20,30 @@ PLUGINS = [
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the archive, install it into an empty path, and return a working directory beside it."""
-    place = tmp_path_factory.mktemp("elsewhere")
-    run(["ansible-galaxy", "collection", "build", "--output-path", str(place), str(ROOT)], place)
-    archive = next(place.glob("zerospof-temporal-*.tar.gz"))
-    run(["ansible-galaxy", "collection", "install", "--no-deps", "-p", str(place / "collections"), str(archive)], place)
-    shutil.copytree(ROOT / "inventories", place / "inventories")
-    return place
-
-
-def run(command: Sequence[str], place: Path) -> str:
-    """Run ``command`` in ``place`` with only the collection installed there; return its output."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
-    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(place / "collections"), "ANSIBLE_HOME": str(place / "home")}
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Return the installed collection, with the example inventories beside it."""
+    there = install(tmp_path_factory.mktemp("elsewhere"))
+    shutil.copytree(ROOT / "inventories", there.place / "inventories")
+    return there
 
 
 @pytest.mark.parametrize("part", ["inventories", "lab", "molecule", "tests", "samples", ".ci"])
-def test_the_archive_holds_nothing_that_only_the_repository_needs(installed: Path, part: str) -> None:
-    assert not (installed / "collections" / "ansible_collections" / "zerospof" / "temporal" / part).exists()
+def test_the_archive_holds_nothing_that_only_the_repository_needs(installed: Installed, part: str) -> None:
+    assert not (installed.collection / part).exists()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
-def test_playbooks_are_found_by_name_and_parse(installed: Path, playbook: str, profile: str) -> None:
-    run(
-        ["ansible-playbook", "--syntax-check", f"zerospof.temporal.{playbook}", "-i", f"inventories/{profile}"],
-        installed,
+def test_playbooks_are_found_by_name_and_parse(installed: Installed, playbook: str, profile: str) -> None:
+    installed.run(
+        ["ansible-playbook", "--syntax-check", f"zerospof.temporal.{playbook}", "-i", f"inventories/{profile}"]
     )
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_spof_report_needs_no_host(installed: Path, profile: str) -> None:
-    report = installed / f"{profile}.json"
-    run(
+def test_the_spof_report_needs_no_host(installed: Installed, profile: str) -> None:
+    report = installed.place / f"{profile}.json"
+    installed.run(
         [
             "ansible-playbook",
             "zerospof.temporal.spof_report",
@@ -65,15 +51,14 @@ def test_the_spof_report_needs_no_host(installed: Path, profile: str) -> None:
             f"inventories/{profile}",
             "-e",
             f"spof_report_file={report}",
-        ],
-        installed,
+        ]
     )
     assert json.loads(report.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
-def test_plugins_document_themselves(installed: Path, kind: str, name: str) -> None:
-    text = run(["ansible-doc", "--type", kind, "--json", f"zerospof.temporal.{name}"], installed)
+def test_plugins_document_themselves(installed: Installed, kind: str, name: str) -> None:
+    text = installed.run(["ansible-doc", "--type", kind, "--json", f"zerospof.temporal.{name}"])
     documented = json.loads(text)[f"zerospof.temporal.{name}"]
     assert documented["doc"]["short_description"]
     assert documented["examples"]
