@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-testinfra_hosts = ["ansible://balancers"]
-
 INSTANCES = ["edge", "database"]
 
 
@@ -125,7 +123,7 @@ def connect():
         except OSError as error:
             errors.append(str(error))
         time.sleep(0.01)
-thread = threading.Thread(target=connect)
+thread = threading.Thread(target=connect, daemon=True)
 thread.start()
 for number in range(5):
     subprocess.run(["systemctl", "reload", "haproxy-edge.service"], check=True)

@@ -17,8 +17,6 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-testinfra_hosts = ["local://"]
-
 VIP = ("10.89.7.10", 7233)
 NAMES = ["balancer-a", "balancer-b", "balancer-c"]
 LAB = "molecule-keepalived"
