@@ -21,6 +21,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PROFILE=basic|ha_postgresql chooses the inventory of the lab (now: $(PROFILE))."
+	@echo "  LAB=name SUBNET=10.78.0.0/24 make a second one beside it."
 
 $(VENV)/.done:
 	@echo "== Tools of the control node (once, about 3 minutes)"
@@ -36,7 +37,7 @@ deps: $(VENV)/.done ## Install what the lab and the tests need
 
 .PHONY: lab
 lab: deps ## Bring up a whole cluster in containers and run a workflow through it
-	@python -m lab.cluster --profile $(PROFILE) --name $(LAB)
+	@python -m lab.cluster --profile $(PROFILE) --name $(LAB) $(if $(SUBNET),--subnet $(SUBNET))
 
 .PHONY: lab-status
 lab-status: deps ## Show the hosts of the lab

@@ -204,6 +204,7 @@ class Flow:
 
     async def poll(self) -> None:
         """Step 3."""
+        started_at = time.time()
         commands = [
             asyncio.to_thread(self.view.on, worker.host, f"systemctl start '{worker.unit}'") for worker in self.workers
         ]
@@ -213,7 +214,7 @@ class Flow:
         for worker, server in servers.items():
             self.say(f"worker {worker.identity} -> {self.view.vip} -> server {server}")
         for kind in KINDS:
-            pollers = await self.pollers_since(kind, {worker.identity for worker in self.workers}, 0)
+            pollers = await self.pollers_since(kind, {worker.identity for worker in self.workers}, started_at)
             self.say(f"{self.queue}, {kind} tasks are asked for by {', '.join(sorted(pollers))}")
 
     async def progress(self) -> model.Progress:

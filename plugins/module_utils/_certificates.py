@@ -8,6 +8,7 @@ Nothing here reads or writes a file. Works with cryptography 38, which Debian 12
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ PURPOSES = ("client", "server")
 CLOCK_TOLERANCE = timedelta(minutes=5)
 # A certificate that cannot last a day longer, because its authority ends, is not issued again.
 LEAST_GAIN = timedelta(days=1)
+_PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class CertificateError(Exception):
@@ -143,6 +145,25 @@ def faults(
     return found
 
 
+def foreign_authority(present: str, authority: str) -> str:
+    """Return why certificates of ``authority`` must not replace those of ``present``, empty when they may.
+
+    Both are PEM bundles. A host whose peers trust only the former authority would be cut off, so one certificate has
+    to be in both: that is how an authority is replaced step by step.
+    """
+    former, named = _bundle(present), _bundle(authority)
+    if not former:
+        return ""
+    if {item.fingerprint(hashes.SHA256()) for item in former} & {item.fingerprint(hashes.SHA256()) for item in named}:
+        return ""
+    was, is_to_be = (f"'{_common_name(item[0].subject)}' ({item[0].serial_number:x})" for item in (former, named))
+    return (
+        f"what is here trusts the authority {was}, and the control node has another one, {is_to_be}. Use the directory "
+        "temporal_pki_directory of the former runs; to replace it, put the former certificate behind the new "
+        "one in its ca.crt, so that both are trusted meanwhile"
+    )
+
+
 def summary(certificate: str) -> dict[str, Any]:
     """Return what a certificate says: ``name``, ``names``, ``authority`` and ``ends`` (ISO 8601, UTC)."""
     present = _certificate(certificate, "the certificate")
@@ -167,6 +188,10 @@ def _certificate(text: str, what: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(text.encode())
     except ValueError as error:
         raise CertificateError(f"{what} cannot be read: {error}") from error
+
+
+def _bundle(text: str) -> list[x509.Certificate]:
+    return [_certificate(found, "a certificate of the authority") for found in _PEM_CERTIFICATE.findall(text)]
 
 
 def _encoded(public: Any) -> bytes:  # noqa: ANN401

@@ -198,6 +198,9 @@ def converge(module: AnsibleModule, place: Place) -> dict[str, Any]:
         name, tuple(parameters["dns_names"]), tuple(parameters["ip_addresses"]), tuple(parameters["purposes"])
     )
     lifetime = _certificates.Lifetime(parameters["days"], parameters["renew_before_days"])
+    foreign = _certificates.foreign_authority(place.read("ca.crt"), authority)
+    if foreign:
+        raise _certificates.CertificateError(foreign)
     place.make()
     key = place.read(f"{name}.key")
     if not key:

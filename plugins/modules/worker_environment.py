@@ -54,6 +54,10 @@ options:
     description: User as whom the package is imported.
     type: str
     required: true
+  environment:
+    description: Variables with which the package is imported; they may hold secrets and are never shown.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -212,7 +216,8 @@ class Environment:
             f"--regid={self._parameters['user']}",
             "--clear-groups",
         ]
-        environment = {
+        own = {str(name): str(value) for name, value in self._parameters["environment"].items()}
+        environment = own | {
             "TEMPORAL_ADDRESS": "127.0.0.1:7233",
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_WORKER_IDENTITY": "check",
@@ -263,6 +268,7 @@ def main() -> None:
             "workflows": {"type": "list", "elements": "str", "default": []},
             "activities": {"type": "list", "elements": "str", "default": []},
             "user": {"type": "str", "required": True},
+            "environment": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,16 @@ class Run:
 @dataclass(frozen=True)
 class LiveCluster(Cluster):
     """A cluster of the lab on which tests run playbooks."""
+
+    @cached_property
+    def view(self) -> View:
+        """A look into the running cluster."""
+        return View(state.load(self.name))
+
+    @property
+    def hosts(self) -> set[str]:
+        """Names of all hosts."""
+        return {host.name for host in self.view.lab.hosts}
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -109,8 +120,7 @@ class Plan:
 @pytest.fixture(scope="session")
 def plan(virgin: LiveCluster) -> Plan:
     """Run site.yml in check mode before anything else."""
-    view = View(state.load(virgin.name))
-    hosts = [host.name for host in view.lab.hosts]
+    view, hosts = virgin.view, sorted(virgin.hosts)
     for host in hosts:
         view.on(host, f"touch {MARKER}; sleep 0.01")
     run = virgin.run("site", "--check", "--diff")

@@ -135,6 +135,16 @@ def test_an_authority_with_the_same_name_and_another_key_is_another_authority() 
     assert faults(ca=authority()[0]) == ["another authority has signed it"]
 
 
+def test_an_authority_that_nobody_trusts_yet_is_refused_and_one_beside_the_former_is_not() -> None:
+    other = authority(name="other")[0]
+    assert "has another one, 'other' (1)" in _certificates.foreign_authority(CA, other)
+    assert "'authority' (1)" in _certificates.foreign_authority(CA, other)
+    assert _certificates.foreign_authority(CA, other + CA) == ""
+    assert _certificates.foreign_authority(other + CA, other) == ""
+    assert _certificates.foreign_authority(CA, CA) == ""
+    assert _certificates.foreign_authority("", other) == ""
+
+
 def test_an_authority_that_cannot_sign_says_why() -> None:
     asked = _certificates.request(KEY, WANTED)
     with pytest.raises(_certificates.CertificateError, match="does not belong to its key"):
