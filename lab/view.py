@@ -6,10 +6,13 @@ processes, and rows of PostgreSQL.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
 import subprocess
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +27,7 @@ DEFAULTS = state.REPOSITORY / "roles" / "temporal" / "defaults" / "main.yml"
 ADMIN_SOCKET = "/run/haproxy-edge/admin.sock"
 PROXY = "temporal_frontend"
 SSH_PORT = 22
+TUNNEL_SECONDS = 20
 SESSION = re.compile(rf"src=(?P<client>\S+) fe={PROXY} be={PROXY} srv=(?P<server>\S+)")
 
 # A client that is to survive the death of a host asks longer than the 10 s of the SDK. Pings as often as a server
@@ -99,8 +103,8 @@ class View:
         """Those of ``hosts`` that are up."""
         return [host for host in hosts if _answers(self.lab.host(host).address)]
 
-    async def client(self, identity: str, host: str | None = None, namespace: str = "default") -> Client:
-        """A client with the operator's certificate, through the virtual address or the frontend of ``host``."""
+    async def client(self, identity: str, address: str | None = None, namespace: str = "default") -> Client:
+        """A client with the operator's certificate, through the virtual address or another ``host:port``."""
         directory = self.lab.directory / "pki"
         tls = TLSConfig(
             server_root_ca_cert=(directory / "ca.crt").read_bytes(),
@@ -109,13 +113,35 @@ class View:
             domain="frontend",
         )
         return await Client.connect(
-            self.address(host),
+            address or self.address(),
             namespace=namespace,
             tls=tls,
             identity=identity,
             retry_config=PATIENCE,
             keep_alive_config=KEEP_ALIVE,
         )
+
+    @contextlib.contextmanager
+    def doors(self, servers: list[str], through: str) -> Iterator[dict[str, str]]:
+        """An address on this machine for the frontend of each server, reached from the host ``through``.
+
+        The firewall of a server lets in balancers, servers and workers, and no other client.
+        """
+        ports = {server: _free_port() for server in servers}
+        program, *options = inventory.ssh_command(self.lab, self.lab.host(through))
+        forwards = [word for server, port in ports.items() for word in ("-L", f"{port}:{self.address(server)}")]
+        # A connection of its own: forwards of a shared one would outlive it.
+        own = ["-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ExitOnForwardFailure=yes", "-N", *forwards]
+        with subprocess.Popen([program, *own, *options]) as tunnel:
+            try:
+                deadline = time.monotonic() + TUNNEL_SECONDS
+                while not all(_listens(port) for port in ports.values()):
+                    if tunnel.poll() is not None or time.monotonic() > deadline:
+                        raise ViewError(f"no way through {through} to {', '.join(servers)}")
+                    time.sleep(0.1)
+                yield {server: f"127.0.0.1:{port}" for server, port in ports.items()}
+            finally:
+                tunnel.terminate()
 
     def vip_holder(self) -> str:
         """The balancer that has the virtual address now."""
@@ -185,6 +211,19 @@ class View:
             (host, self.query(host, "postgres", "select pg_is_in_recovery()") == [["f"]])
             for host in self.answering(self.members("postgresql"))
         ]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _answers(address: str) -> bool:

@@ -26,6 +26,9 @@ HIGHEST_PORT = 65535
 SSH_PORT = 22
 HIGHEST_VIRTUAL_ROUTER_ID = 255
 OLDEST_MINOR = (1, 29)
+# Hashing spreads shards by chance: of 16 over three servers one got none, and its history service never became SERVING.
+# With 8 for each, the chance of that is about e^-8 a server.
+SHARDS_PER_SERVER = 8
 SEARCH_ATTRIBUTE_TYPES = ("Bool", "Datetime", "Double", "Int", "Keyword", "KeywordList", "Text")
 SYSTEM_NAMESPACE = "temporal-system"
 
@@ -86,8 +89,14 @@ def _value_problems(cluster: Cluster) -> Iterator[str]:
     if version is not None:
         yield from (f"temporal_version: {problem}" for problem in _version_problems(version))
     shards = cluster.value("temporal_history_shards")
+    servers = len(cluster.members("temporal_servers"))
     if shards is not None and shards < 1:
         yield f"temporal_history_shards: {shards} must be at least 1; 512 suits most clusters"
+    elif shards is not None and shards < SHARDS_PER_SERVER * servers:
+        yield (
+            f"temporal_history_shards: {shards} are too few for {servers} servers, because one that gets none never "
+            f"serves; take at least {SHARDS_PER_SERVER * servers}, 512 suits most clusters"
+        )
     for identifier, hosts in cluster.values("keepalived_virtual_router_id"):
         if not 1 <= identifier <= HIGHEST_VIRTUAL_ROUTER_ID:
             yield (

@@ -55,13 +55,13 @@ def test_the_workflow_went_on_to_the_right_result(facts: Facts) -> None:
     assert facts.outcome == facts.expected
 
 
-async def run_across(view: View, started_on: str, worked_on: str) -> None:
+async def run_across(view: View, doors: dict[str, str], started_on: str, worked_on: str) -> None:
     """Run a workflow that is started through one server by a worker that is connected to another alone."""
     namespace = view.deployment["namespace"]
     queue = f"pinned-{uuid.uuid4().hex[:8]}"
     change = model.Change(queue, vlan=7, devices=[model.Device("switch-1"), model.Device("switch-2")])
-    client = await view.client(f"client@{started_on}", host=started_on, namespace=namespace)
-    connected = await view.client(f"worker@{worked_on}", host=worked_on, namespace=namespace)
+    client = await view.client(f"client@{started_on}", address=doors[started_on], namespace=namespace)
+    connected = await view.client(f"worker@{worked_on}", address=doors[worked_on], namespace=namespace)
     serving = Worker(
         connected,
         task_queue=queue,
@@ -85,8 +85,9 @@ async def run_across(view: View, started_on: str, worked_on: str) -> None:
 def test_a_worker_of_any_server_sees_the_tasks_of_every_server(view: View, facts: Facts) -> None:
     servers = view.members("temporal_servers")
 
-    async def all_pairs() -> None:
-        await asyncio.gather(*(run_across(view, one, other) for one in servers for other in servers))
+    async def all_pairs(doors: dict[str, str]) -> None:
+        await asyncio.gather(*(run_across(view, doors, one, other) for one in servers for other in servers))
 
     assert facts.outcome  # the cluster is whole again
-    asyncio.run(all_pairs())
+    with view.doors(servers, through=view.members("temporal_workers")[0]) as doors:
+        asyncio.run(all_pairs(doors))
