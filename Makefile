@@ -43,9 +43,14 @@ lab: deps ## Bring up a whole cluster in containers and run a workflow through i
 lab-status: deps ## Show the hosts of the lab
 	@python -m lab status --name $(LAB)
 
+.PHONY: lab-stop
+lab-stop: deps ## Remove the hosts of the lab; images and software stay for the next one
+	@python -m lab down --name $(LAB)
+
 .PHONY: lab-down
-lab-down: deps ## Remove every lab with its images
-	@python -m lab down --all
+lab-down: ## Remove everything that was made: labs, images, built software, tools
+	@[ ! -d /var/lib/zerospof-lab ] || { $(MAKE) --no-print-directory deps && python -m lab down --all; }
+	@rm -rf $(ZEROSPOF_CACHE) .cache
 
 .PHONY: check
 check: deps ## Lint, unit tests, and every template rendered for every inventory (under 3 minutes)

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 
     down = commands.add_parser("down", parents=[lab], help="remove a lab and all that belongs to it")
     down.add_argument("--all", action="store_true", help="every lab, the images and all other traces on this machine")
-    down.add_argument("--hosts", action="store_true", help="every lab, whichever checkout made it; the images stay")
+    down.add_argument("--tests", action="store_true", help="every lab of the tests, whichever checkout made it")
     down.add_argument("--missing-ok", action="store_true", help="no error when there is no such lab")
     down.set_defaults(run=_down)
 
@@ -128,7 +128,8 @@ def _down(options: argparse.Namespace) -> None:
         machine.say(f"{options.name} is not there")
         return
     machine.prepare()
-    for name in state.names() if options.all or options.hosts else [options.name]:
+    names = state.names() if options.all else list(filter(machine.is_of_tests, state.names()))
+    for name in names if options.all or options.tests else [options.name]:
         lab = state.load(name)
         with faults.locked(lab):
             faults.forget(lab)
@@ -138,8 +139,8 @@ def _down(options: argparse.Namespace) -> None:
         machine.say(f"{lab.name} is gone")
     if options.all:
         machine.remove_everything()
-    elif options.hosts:
-        machine.remove_hosts()
+    elif options.tests:
+        machine.remove_hosts(tests_only=True)
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -23,6 +23,8 @@ RUN = Path("/run/zerospof-lab")
 NAMESPACE = RUN / "namespace" / "mount"
 CGROUP2_MAGIC_FILE = Path("/sys/fs/cgroup/cgroup.controllers")
 
+TEST_LABS = ("molecule-", "test-")
+
 KERNEL_LIMITS = {
     Path("/proc/sys/fs/inotify/max_user_instances"): 8192,
     Path("/proc/sys/fs/inotify/max_user_watches"): 524_288,
@@ -43,6 +45,11 @@ REQUIRED = {
     "/usr/lib/podman/netavark": "netavark",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
+
+
+def is_of_tests(lab: str) -> bool:
+    """Tell whether a lab, by its name, belongs to the test suite."""
+    return lab.startswith(TEST_LABS)
 
 
 class LabError(Exception):
@@ -215,15 +222,22 @@ def _is_namespace(path: Path) -> bool:
     return path.exists() and run(["stat", "--file-system", "--format=%T", path]).stdout.strip() == b"nsfs"
 
 
-def remove_hosts() -> None:
-    """Remove all containers, networks and faults, whichever checkout made them."""
+def remove_hosts(*, tests_only: bool = False) -> None:
+    """Remove containers, networks and faults, whichever checkout made them; of all labs or only of those of tests."""
+
+    def ours(lab: str) -> bool:
+        return not tests_only or is_of_tests(lab)
+
     with lock(RUN / "machine.lock"):
-        podman("rm", "--force", "--all", "--time=0")
+        names = podman("ps", "--all", "--format={{.Names}}").stdout.decode().split()
+        if containers := [name for name in names if ours(name.partition(".")[0])]:
+            podman("rm", "--force", "--time=0", "--volumes", *containers)
         for network in podman("network", "ls", "--format={{.Name}}").stdout.decode().split():
-            podman("network", "rm", "--force", network, check=False)
+            if ours(network.removeprefix("zerospof-")):
+                podman("network", "rm", "--force", network, check=False)
         for row in json.loads(text(["nft", "--json", "list", "tables", "bridge"]))["nftables"]:
             name = row.get("table", {}).get("name", "")
-            if name.startswith("zerospof."):
+            if name.startswith("zerospof.") and ours(name.split(".")[1]):
                 run(["nft", "delete", "table", "bridge", name], check=False)
 
 

@@ -156,8 +156,8 @@ def selected(wanted: Sequence[str]) -> list[Step]:
 
 
 def remove_former_labs() -> None:
-    """Remove the lab hosts that an interrupted run of the suite left."""
-    subprocess.run([sys.executable, "-m", "lab", "down", "--hosts"], cwd=ROOT, check=True)
+    """Remove the lab hosts that an interrupted run of the suite left; a lab that people made stays."""
+    subprocess.run([sys.executable, "-m", "lab", "down", "--tests"], cwd=ROOT, check=True)
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from lab.view import View
 from tests.installed import Installed, install
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "cluster-test"
+NAME = "test-cluster"
 SUBNET = "10.91.0.0/24"
 MARKER = "/run/before-check-mode"
 REASON_LINES = 25

@@ -301,6 +301,24 @@ def test_down_leaves_nothing(folder: Path) -> None:
     assert not watchdogs
 
 
+def test_the_labs_of_tests_go_and_those_of_people_stay() -> None:
+    networks = {"zerospof-test-left": "10.90.3.0/24", "zerospof-people": "10.90.4.0/24"}
+    tables = ["zerospof.test-left.cut", "zerospof.people.cut"]
+    try:
+        for name, subnet in networks.items():
+            machine.podman("network", "create", "--disable-dns", f"--subnet={subnet}", name)
+        for name in tables:
+            machine.run(["nft", "add", "table", "bridge", name])
+        must("down", "--tests")
+        left = machine.podman("network", "ls", "--format={{.Name}}").stdout.decode().split()
+        assert [name for name in networks if name in left] == ["zerospof-people"]
+        rules = machine.text(["nft", "list", "tables", "bridge"])
+        assert [name for name in tables if name in rules] == ["zerospof.people.cut"]
+    finally:
+        machine.podman("network", "rm", "--force", "zerospof-people", check=False)
+        machine.run(["nft", "delete", "table", "bridge", "zerospof.people.cut"], check=False)
+
+
 def _words(path: Path) -> list[str]:
     try:
         return path.read_bytes().decode(errors="replace").split("\0")
