@@ -83,6 +83,7 @@ class FilterModule:
         functions = {
             "members": _topology.members,
             "hosts_by_tier": _topology.hosts_by_tier,
+            "missing_tiers": _topology.missing_tiers,
             "cluster_inputs": _topology.cluster_inputs,
             "zone_batches": _topology.zone_batches,
             "firewall_rules": _topology.firewall_rules,

@@ -10,7 +10,6 @@ from typing import Any
 from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Cluster, Unresolved, listed, nearest
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import (
     HA_PROFILES,
-    REQUIRED_TIERS,
     VARIABLES,
     quorum,
     spof_report,
@@ -19,6 +18,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
     TIERS,
     ZONE_PREFIX,
     address_of,
+    missing_tiers,
 )
 
 ZONES_OF_HA = 3
@@ -72,9 +72,7 @@ def _tier_problems(cluster: Cluster) -> Iterator[str]:
             seen = f" but in {', '.join(hints)}" if hints else ""
             yield f"{host}: is in no tier{seen}; put it into one of the groups {', '.join(names)}, or take it out"
     profile = cluster.value("temporal_profile")
-    for tier in REQUIRED_TIERS.get(profile, ()):
-        if not cluster.members(tier):
-            yield f"{cluster.group(tier)}: the group has no host, but profile {profile} needs one; add hosts to it"
+    yield from missing_tiers(cluster.groups, profile, cluster.tiers)
     if cluster.members("cassandra") and profile != "ha_cassandra":
         yield (
             f"{cluster.group('cassandra')}: the group has hosts, but profile {profile} uses none; "

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import (
+    REQUIRED_TIERS,
     Groups,
     HostVars,
     Tiers,
@@ -25,11 +26,6 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
 )
 
 SCHEMA_VERSION = 1
-REQUIRED_TIERS = {
-    "basic": ("load_balancers", "temporal_servers", "postgresql", "etcd"),
-    "ha_postgresql": ("load_balancers", "temporal_servers", "postgresql", "etcd"),
-    "ha_cassandra": ("load_balancers", "temporal_servers", "cassandra", "postgresql", "etcd"),
-}
 HA_PROFILES = ("ha_postgresql", "ha_cassandra")
 OPTIONAL_TIERS = ("temporal_ui", "temporal_workers")
 DEFAULT_REPLICATION_FACTOR = 3

@@ -31,6 +31,12 @@ def digest_of(path: str) -> str | None:
         return None
 
 
+def managed_units() -> list[str]:
+    """Return the names of all units that were ever put in place on this host."""
+    drop_ins = Path(_units.UNIT_DIRECTORY).glob(f"*.d/{RECORDER}.conf")
+    return sorted(path.parent.name.removesuffix(".d") for path in drop_ins)
+
+
 def is_active(module: AnsibleModule, unit: str) -> bool:
     """Tell whether systemd runs ``unit`` (``active`` or ``reloading``)."""
     _, state, _ = module.run_command(["systemctl", "show", "--property=ActiveState", "--value", unit])

@@ -25,6 +25,11 @@ TIERS = (
     "cassandra",
     "monitoring",
 )
+REQUIRED_TIERS = {
+    "basic": ("load_balancers", "temporal_servers", "postgresql", "etcd"),
+    "ha_postgresql": ("load_balancers", "temporal_servers", "postgresql", "etcd"),
+    "ha_cassandra": ("load_balancers", "temporal_servers", "cassandra", "postgresql", "etcd"),
+}
 CLIENTS = "clients"
 
 Groups = Mapping[str, Sequence[str]]
@@ -81,6 +86,15 @@ def tier_hosts(tier: str, groups: Groups, tiers: Tiers | None = None) -> list[st
 def hosts_by_tier(groups: Groups, tiers: Tiers | None = None) -> dict[str, list[str]]:
     """Hosts of every tier that has any."""
     return {tier: hosts for tier in TIERS if (hosts := tier_hosts(tier, groups, tiers))}
+
+
+def missing_tiers(groups: Groups, profile: str, tiers: Tiers | None = None) -> list[str]:
+    """Say for each tier that ``profile`` requires and that has no host what is missing."""
+    return [
+        f"{tier_group(tier, tiers)}: the group has no host, but profile {profile} needs one; add hosts to it"
+        for tier in REQUIRED_TIERS.get(profile, ())
+        if not tier_hosts(tier, groups, tiers)
+    ]
 
 
 def tiers_by_host(groups: Groups, tiers: Tiers | None = None) -> dict[str, list[str]]:

@@ -102,3 +102,22 @@ def judge(
         elif now != recorded[path]:
             reasons.append(f"{path} has changed since its start")
     return Verdict(unit, PENDING if reasons else CURRENT, tuple(reasons))
+
+
+def pending_text(units_by_host: Mapping[str, Sequence[Mapping[str, object]]]) -> str:
+    """Return for people which units wait for a restart and why; ``units_by_host`` has verdicts as dictionaries."""
+    waiting = [
+        (host, str(unit["name"]), "; ".join(unit["reasons"]))  # type: ignore[arg-type]
+        for host, units in units_by_host.items()
+        for unit in units
+        if unit["state"] == PENDING
+    ]
+    if not waiting:
+        return "No service waits for a restart."
+    widths = [max(len(row[column]) for row in waiting) for column in (0, 1)]
+    return "\n".join(
+        [
+            f"Waiting for a restart: {len(waiting)} service{'s' * (len(waiting) > 1)}",
+            *(f"  {host:<{widths[0]}}  {unit:<{widths[1]}}  {reasons}" for host, unit, reasons in waiting),
+        ]
+    )

@@ -22,10 +22,9 @@ attributes:
     support: none
 options:
   units:
-    description: Names of the units with their suffix.
+    description: Names of the units with their suffix. Without them, all units that were ever put in place.
     type: list
     elements: str
-    required: true
 seealso:
   - module: zerospof.temporal.systemd_units
 """
@@ -67,11 +66,12 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd,
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"units": {"type": "list", "elements": "str", "required": True}},
+        argument_spec={"units": {"type": "list", "elements": "str"}},
         supports_check_mode=True,
     )
     verdicts = []
-    for name in module.params["units"]:
+    units = _systemd.managed_units() if module.params["units"] is None else module.params["units"]
+    for name in units:
         tracked = _systemd.tracked_files_of(name)
         verdicts.append(
             _units.Verdict(name, _units.NEW, ("it is not installed",))

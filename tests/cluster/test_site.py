@@ -29,6 +29,7 @@ def test_a_second_run_from_the_installed_collection_changes_nothing_and_shows_no
     first = (cluster.directory / "logs" / "site.log").read_text(encoding="utf-8")
     assert second.code == 0, second.reasons
     assert set(second.changed) >= cluster.hosts
+    assert "No service waits for a restart." in second.output
     assert {host: changed for host, changed in second.changed.items() if changed} == {}
     assert len(cluster.secrets) >= 6
     assert not [name for name, secret in cluster.secrets.items() if secret in second.output + first]
@@ -65,6 +66,24 @@ def test_verification_names_a_service_that_does_not_serve(cluster: LiveCluster) 
     assert verified.code != 0
     assert f"[{host}]" in verified.reasons
     assert "MatchingService" in verified.reasons
+
+
+def test_verification_refuses_a_tier_that_is_not_there(cluster: LiveCluster) -> None:
+    verified = cluster.run("verify", "-e", "etcd_group=etdc")
+    assert verified.code != 0
+    assert "etdc: the group has no host, but profile" in verified.reasons
+
+
+def test_a_change_beside_a_running_service_is_listed(cluster: LiveCluster) -> None:
+    host = cluster.view.members("etcd")[-1]
+    cluster.view.on(host, "cp /etc/etcd/etcd.env /root/etcd.env; echo '# changed' >> /etc/etcd/etcd.env")
+    try:
+        listed = cluster.run("pending")
+    finally:
+        cluster.view.on(host, "mv /root/etcd.env /etc/etcd/etcd.env")
+    assert listed.code == 0, listed.reasons
+    assert "Waiting for a restart: 1 service" in listed.output
+    assert "etcd.service  /etc/etcd/etcd.env has changed since its start" in listed.output
 
 
 def test_every_tier_is_healthy_and_serves_each_namespace(cluster: LiveCluster) -> None:

@@ -47,3 +47,14 @@ def test_the_recorder_survives_characters_that_systemd_expands() -> None:
     assert "100%%" in drop_in
     assert "a$$b c" in drop_in
     assert drop_in.count("ExecStartPre=+") == 1
+
+
+def test_people_read_what_waits_and_why() -> None:
+    current = {"name": "etcd.service", "state": _units.CURRENT, "reasons": []}
+    waiting = {"name": "patroni.service", "state": _units.PENDING, "reasons": ["it is not running", "/x is missing"]}
+    text = _units.pending_text({"db-a": [current, waiting], "temporal-a": [current]})
+    assert text.splitlines() == [
+        "Waiting for a restart: 1 service",
+        "  db-a  patroni.service  it is not running; /x is missing",
+    ]
+    assert _units.pending_text({"db-a": [current]}) == "No service waits for a restart."

@@ -1,0 +1,16 @@
+"""Filters about services; the decisions are in ``module_utils/_units.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _units
+
+
+class FilterModule:
+    """Filters about services."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filter names and their functions."""
+        return {"pending_text": _units.pending_text}
