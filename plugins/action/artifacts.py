@@ -21,6 +21,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._artifact_source
 )
 from ansible_collections.zerospof.temporal.plugins.module_utils._artifacts import (
     LOCAL,
+    PRODUCTS,
     REGISTRY,
     RELEASE,
     WHEELS,
@@ -37,10 +38,11 @@ ARGUMENT_SPEC = {
     "source": {"type": "str", "required": True, "choices": [RELEASE, REGISTRY, LOCAL]},
     "directory": {"type": "path", "required": True},
     "mirror": {"type": "str", "default": "https://github.com"},
+    "apache_mirror": {"type": "str", "default": "https://archive.apache.org/dist"},
     "versions": {
         "type": "dict",
         "required": True,
-        "options": {key: {"type": "str", "required": True} for key in ("server", "ui", "cli")},
+        "options": {product.key: {"type": "str", "required": not product.optional} for product in PRODUCTS},
     },
     "wheels": {"type": "list", "elements": "str", "default": []},
 }
@@ -123,7 +125,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(ARGUMENT_SPEC)
         try:
-            archives = wanted(options["versions"])
+            archives = wanted({key: version for key, version in options["versions"].items() if version})
             directory = ArtifactDirectory(Path(options["directory"]).absolute())
             made = self._provide(directory, archives, options)
         except (ArtifactError, OSError) as error:
@@ -144,7 +146,8 @@ class ActionModule(ActionBase):
                     "Copy the directory again from the control node that filled it (docs/air_gap.md)."
                 )
             return []
-        source = ReleaseSource(options["mirror"]) if origin == RELEASE else RegistrySource(archives, toolchain_cache())
+        mirrors = {"github": options["mirror"], "apache": options["apache_mirror"]}
+        source = ReleaseSource(mirrors) if origin == RELEASE else RegistrySource(archives, toolchain_cache())
         steps = [archive_step(item, origin, source) for item in archives]
         if requirements:
             steps.append(wheels_step(requirements))

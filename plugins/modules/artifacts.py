@@ -43,6 +43,10 @@ options:
     description: What stands for V(https://github.com) in the addresses of source V(release).
     type: str
     default: https://github.com
+  apache_mirror:
+    description: What stands for V(https://archive.apache.org/dist) in the addresses of source V(release).
+    type: str
+    default: https://archive.apache.org/dist
   versions:
     description: Which version of each product.
     type: dict
@@ -60,6 +64,9 @@ options:
         description: Version of the command line C(temporal).
         type: str
         required: true
+      cassandra:
+        description: Version of the libraries of Cassandra; without it there are none.
+        type: str
   wheels:
     description:
       - Requirements like V(temporalio==1.35.0), downloaded with all they depend on, as wheels for CPython 3.11 and

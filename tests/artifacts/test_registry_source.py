@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.artifacts.conftest import CLI, EVERYTHING, SERVER, Outcome, Playbook, contents
+from tests.artifacts.conftest import CASSANDRA, CLI, DRIVER, EVERYTHING, SERVER, Outcome, Playbook, contents
 
 TOOLCHAIN = "golang.org/toolchain@v0.0.1-go1.26.5.linux-amd64"
 REQUIRED = {"go.temporal.io/server@v1.31.2": "1.26.4", "github.com/temporalio/ui-server/v2@v2.54.1": "1.26.5"}
@@ -63,11 +63,33 @@ def go(tmp_path: Path, proxy: Path) -> Callable[[str], None]:
     return install
 
 
+# Does like Maven what it is asked: the libraries of the pom beside it, one of them named after its dependency.
+FAKE_MAVEN = """#!{python}
+import re, sys
+from pathlib import Path
+[output] = [word.partition("=")[2] for word in sys.argv if word.startswith("-DoutputDirectory=")]
+assert "-DincludeScope=runtime" in sys.argv
+group, name, version = re.findall("<(?:groupId|artifactId|version)>([^<]*)<", Path("pom.xml").read_text())[3:]
+Path(output).mkdir()
+for library in (f"{{name}}-{{version}}.jar", "netty-4.jar"):
+    (Path(output) / library).write_text(group)
+"""
+
+
 @pytest.fixture
-def registry(playbook: Playbook, tmp_path: Path) -> Callable[[], Outcome]:
-    """Return a function that runs the playbook with source registry and nothing but that Go in PATH."""
+def maven(tmp_path: Path) -> None:
+    """Put a Maven into PATH."""
+    program = tmp_path / "bin" / "mvn"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(FAKE_MAVEN.format(python=sys.executable))
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def registry(playbook: Playbook, tmp_path: Path) -> Callable[..., Outcome]:
+    """Return a function that runs the playbook with source registry and nothing in PATH but what a test puts there."""
     environment = {"PATH": str(tmp_path / "bin"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    return lambda: playbook(artifact_source="registry", environment=environment)
+    return lambda **inputs: playbook(artifact_source="registry", environment=environment, **inputs)
 
 
 def program(archive: Path, name: str) -> str:
@@ -89,6 +111,32 @@ def test_a_go_in_path_that_is_new_enough_builds_everything_once(
     second = registry()
     assert not second.failed, second.output
     assert not second.changed
+
+
+@pytest.mark.usefixtures("maven")
+def test_the_libraries_of_cassandra_come_from_maven(
+    registry: Callable[..., Outcome], go: Callable[[str], None], directory: Path
+) -> None:
+    go("1.26.8")
+    first = registry(profile="ha_cassandra")
+    assert first.changed, first.output
+    assert contents(directory) == {*EVERYTHING, CASSANDRA, DRIVER}
+    with tarfile.open(directory / CASSANDRA) as tar:
+        assert [(member.name, member.mode) for member in tar] == [
+            ("lib/cassandra-all-5.0.6.jar", 0o644),
+            ("lib/netty-4.jar", 0o644),
+        ]
+    assert program(directory / CASSANDRA, "lib/netty-4.jar") == "org.apache.cassandra"
+    assert not registry(profile="ha_cassandra").changed
+
+
+def test_no_maven_and_no_way_to_get_one_says_what_to_install(
+    registry: Callable[..., Outcome], go: Callable[[str], None]
+) -> None:
+    go("1.26.8")
+    outcome = registry(profile="ha_cassandra")
+    assert outcome.failed
+    assert "needs mvn on the control node and there is none in PATH: install it" in outcome.output
 
 
 def test_an_old_go_fetches_the_newest_one_that_any_module_needs(

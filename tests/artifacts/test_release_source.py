@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.artifacts.conftest import CLI, EVERYTHING, SERVER, UI, WHEEL, Playbook, contents, finish
+from tests.artifacts.conftest import CASSANDRA, CLI, DRIVER, EVERYTHING, SERVER, UI, WHEEL, Playbook, contents, finish
 
 SERVER_PROGRAMS = ["temporal-server", "temporal-sql-tool", "temporal-cassandra-tool", "tdbg"]
 SERVER_PATH = "/temporalio/temporal/releases/download/v1.31.2"
@@ -22,6 +22,8 @@ UI_PATH = "/temporalio/ui-server/releases/download/v2.54.1"
 CLI_PATH = "/temporalio/cli/releases/download/v1.9.1"
 SERVER_ARCHIVE = f"{SERVER_PATH}/temporal_1.31.2_linux_amd64.tar.gz"
 UI_ARCHIVE = f"{UI_PATH}/ui-server_2.54.1_linux_amd64.tar.gz"
+CASSANDRA_ARCHIVE = "/cassandra/5.0.6/apache-cassandra-5.0.6-bin.tar.gz"
+LIBRARIES = ["apache-cassandra-5.0.6/lib/cassandra-all-5.0.6.jar", "apache-cassandra-5.0.6/lib/jamm-0.4.0.jar"]
 DIFFERENT = hashlib.sha256(b"different").hexdigest()
 
 
@@ -47,6 +49,10 @@ class Upstream:
         self.publish(SERVER_PATH, "temporal_1.31.2_linux_amd64.tar.gz", "checksums.txt", *SERVER_PROGRAMS)
         self.publish(UI_PATH, "ui-server_2.54.1_linux_amd64.tar.gz", "ui-server_2.54.1_checksums.txt", "ui-server")
         self.publish(CLI_PATH, "temporal_cli_1.9.1_linux_amd64.tar.gz", "checksums.txt", "temporal")
+        not_ours = ["apache-cassandra-5.0.6/tools/lib/stress.jar.txt", "apache-cassandra-5.0.6/bin/cassandra"]
+        self.files[CASSANDRA_ARCHIVE] = body = upstream_archive(*LIBRARIES, *not_ours)
+        sums = f"{hashlib.sha512(body).hexdigest()}  apache-cassandra-5.0.6-bin.tar.gz\n"
+        self.files[f"{CASSANDRA_ARCHIVE}.sha512"] = sums.encode()
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -99,7 +105,8 @@ def release(playbook: Playbook, upstream: Upstream) -> Playbook:
     """Return a function that runs the playbook with source release and this mirror."""
 
     def run(*arguments: str, **inputs: object) -> object:
-        defaults = {"artifact_source": "release", "release_mirror": f"http://{upstream.address}"}
+        mirrors = {f"{name}_mirror": f"http://{upstream.address}" for name in ("release", "apache")}
+        defaults = {"artifact_source": "release", **mirrors}
         return playbook(*arguments, **(defaults | inputs))
 
     return run
@@ -143,6 +150,24 @@ def test_a_wrong_checksum_stops_with_both_sums(release: Playbook, upstream: Upst
     assert hashlib.sha256(published).hexdigest() in outcome.output
     assert hashlib.sha256(upstream.files[SERVER_ARCHIVE]).hexdigest() in outcome.output
     assert contents(directory) == {".lock"}
+
+
+def test_of_cassandra_the_libraries_are_kept(release: Playbook, directory: Path) -> None:
+    outcome = release(profile="ha_cassandra")
+    assert outcome.changed, outcome.output
+    assert contents(directory) == {*EVERYTHING, CASSANDRA, DRIVER}
+    with tarfile.open(directory / CASSANDRA) as tar:
+        assert [(member.name, member.mode) for member in tar] == [
+            (f"lib/{Path(name).name}", 0o644) for name in LIBRARIES
+        ]
+
+
+def test_a_wrong_checksum_of_cassandra_stops_with_both_sums(release: Playbook, upstream: Upstream) -> None:
+    upstream.files[CASSANDRA_ARCHIVE], published = upstream_archive("evil"), upstream.files[CASSANDRA_ARCHIVE]
+    outcome = release(profile="ha_cassandra")
+    assert outcome.failed
+    assert hashlib.sha512(published).hexdigest() in outcome.output
+    assert hashlib.sha512(upstream.files[CASSANDRA_ARCHIVE]).hexdigest() in outcome.output
 
 
 def cut_short(upstream: Upstream) -> None:

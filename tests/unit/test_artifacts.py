@@ -22,6 +22,10 @@ NAMES = st.text(st.characters(codec="ascii", categories=("L", "N"), include_char
 )
 
 
+def product(program: str) -> artifacts.Product:
+    return artifacts.Product("x", "x", "x", "x", "x", programs=(artifacts.Program(program, program),))
+
+
 def test_every_product_has_one_flat_archive_named_by_version() -> None:
     assert [item.file_name for item in artifacts.wanted(VERSIONS)] == [
         "temporal-server-1.31.2-linux-amd64.tar.gz",
@@ -97,13 +101,11 @@ def test_only_expected_regular_files_leave_an_archive(tmp_path: Path) -> None:
             tar.addfile(member, io.BytesIO(b"elf!"))
     target = tmp_path / "deep" / "target"
     target.mkdir(parents=True)
-    found = artifacts.unpack(
-        tmp_path / "upstream.tar.gz", [artifacts.Program("temporal", "temporal")], target, "upstream.tar.gz"
-    )
+    found = artifacts.unpack(tmp_path / "upstream.tar.gz", product("temporal"), target, "upstream.tar.gz")
     assert found == {"temporal": target / "temporal"}
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep", "target", "temporal", "upstream.tar.gz"]
     with pytest.raises(artifacts.ArtifactError, match=r"has no tdbg; it holds: .*escape, /etc/tdbg"):
-        artifacts.unpack(tmp_path / "upstream.tar.gz", [artifacts.Program("tdbg", "tdbg")], target, "upstream.tar.gz")
+        artifacts.unpack(tmp_path / "upstream.tar.gz", product("tdbg"), target, "upstream.tar.gz")
 
 
 @pytest.mark.parametrize("damage", [lambda _body: b"not an archive", lambda body: body[: len(body) // 2]])
@@ -113,7 +115,7 @@ def test_what_is_no_whole_archive_is_named(tmp_path: Path, damage: Callable[[byt
     artifacts.pack(archive, {"temporal": tmp_path / "temporal"})
     archive.write_bytes(damage(archive.read_bytes()))
     with pytest.raises(artifacts.ArtifactError, match=r"https://mirror/x\.tar\.gz is not a readable tar\.gz"):
-        artifacts.unpack(archive, [artifacts.Program("temporal", "temporal")], tmp_path, "https://mirror/x.tar.gz")
+        artifacts.unpack(archive, product("temporal"), tmp_path, "https://mirror/x.tar.gz")
 
 
 @pytest.fixture
