@@ -62,6 +62,7 @@ test: deps ## Run all tests on real clusters and print what each took
 
 .PHONY: molecule
 molecule: deps ## Test one role on lab hosts: make molecule ROLE=etcd
+	@python -m lab.software
 	@molecule test --scenario-name $(ROLE)
 
 .PHONY: docs

@@ -76,6 +76,8 @@ def steps() -> list[Step]:
         Step("templates", (*pytest, "tests/templates"), "check"),
         Step("lab", (*pytest, "tests/lab"), "host"),
         Step("artifacts", (*pytest, "tests/artifacts"), "host"),
+        # Scenarios of roles install it; on a fresh machine this is where it is made.
+        Step("software", ("python", "-m", "lab.software"), "host"),
         Step("sanity", (*pytest, "tests/sanity"), "host"),
         Step("compatibility", (*pytest, "tests/compatibility"), "host"),
     ]
