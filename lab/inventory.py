@@ -30,6 +30,9 @@ SECRETS = (
     "temporal_database",
     "pgbouncer_auth",
     "patroni_rest",
+    "cassandra_superuser",
+    "cassandra_temporal",
+    "cassandra_schema",
 )
 SECRETS_FILE = "secrets.yml"
 ADDRESS = re.compile(r"(?<![\d.])(\d{1,3}\.\d{1,3}\.\d{1,3})\.(\d{1,3})(?![\d.])")

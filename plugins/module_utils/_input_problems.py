@@ -20,6 +20,7 @@ SECRETS = (
     "pgbouncer_auth",
     "patroni_rest",
 )
+CASSANDRA_SECRETS = ("cassandra_superuser", "cassandra_temporal", "cassandra_schema")
 SHORTEST_SECRET = 16
 FEWEST_DISTINCT_CHARACTERS = 6
 HIGHEST_PORT = 65535
@@ -116,22 +117,23 @@ def _version_problems(version: str) -> Iterator[str]:
 
 def _secret_problems(cluster: Cluster) -> Iterator[str]:
     values = cluster.values("temporal_secrets")
+    needed = SECRETS + CASSANDRA_SECRETS * (cluster.value("temporal_profile") == "ha_cassandra")
     if not values and cluster.hosts and not any("temporal_secrets" in problem for problem in cluster.type_problems):
-        yield f"temporal_secrets: is not set; put the keys {', '.join(SECRETS)} into your vault"
+        yield f"temporal_secrets: is not set; put the keys {', '.join(needed)} into your vault"
     given_on = {host for _, hosts in values for host in hosts}
     if given_on and len(given_on) < len(cluster.hosts):
         without = [host for host in cluster.hosts if host not in given_on]
         yield f"temporal_secrets: is not set on {listed(without)}; set it once for the whole cluster"
     for secrets, hosts in values:
         where = cluster.where(hosts)
-        for key in SECRETS:
+        for key in needed:
             fault = _secret_fault(secrets.get(key))
             if fault:
                 yield f"temporal_secrets.{key}{where}: {fault}; generate one, for example with: openssl rand -hex 24"
         for key in secrets:
-            if key not in SECRETS:
-                yield f"temporal_secrets.{key}{where}: is not used{nearest(key, SECRETS)}; correct or remove it"
-        given = sorted((str(secrets[key]), key) for key in SECRETS if secrets.get(key))
+            if key not in SECRETS + CASSANDRA_SECRETS:
+                yield f"temporal_secrets.{key}{where}: is not used{nearest(key, needed)}; correct or remove it"
+        given = sorted((str(secrets[key]), key) for key in needed if secrets.get(key))
         for _, same in groupby(given, key=lambda item: item[0]):
             keys = [key for _, key in same]
             if len(keys) > 1:

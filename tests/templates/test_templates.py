@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from xml.dom import minidom
 
 import pytest
 import yaml
@@ -37,6 +38,7 @@ REGISTERED = {
     "__pgbouncer_package": {"version": "1.24.1"},
     "__patroni_package": {"version": "4.0.7"},
     "__temporal_server_pooler": {"version": "1.24.1"},
+    "__cassandra_member": {"action": "found"},
     "__etcd_member": {"bootstrap_environment": {}},
 }
 BALANCER = {"haproxy_instance": "edge", "haproxy_proxies": "{{ edge_proxies }}"}
@@ -46,6 +48,8 @@ PLAYS = [
     ("common", "all", {}),
     ("etcd", "etcd", {}),
     ("patroni", "postgresql", {}),
+    # The ring stands in for the database that the inventories have.
+    ("cassandra", "postgresql", {"cassandra_members": "{{ patroni_members }}"}),
     ("haproxy", "load_balancers", BALANCER),
     ("haproxy", "temporal_servers", DATABASE_PROXY),
     ("keepalived", "load_balancers", BALANCER),
@@ -86,6 +90,8 @@ def playbook(place: Path) -> Path:
                 {
                     "name": name,
                     "ansible.builtin.debug": {"msg": f"{{{{ lookup('ansible.builtin.template', '{ROOT / name}') }}}}"},
+                    # Of the task, to outrank the files of the playbooks.
+                    "vars": said,
                     "loop": items,
                     "loop_control": {"loop_var": variable},
                     "tags": "render",
@@ -218,7 +224,34 @@ def is_user_list(text: str) -> None:
     assert re.fullmatch(r'"[^"]+" "([^"]|"")+"\n?', text)
 
 
+def is_properties(text: str) -> None:
+    """Lines of name=value, as Java reads them."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[a-z]+=\S+", line)] == []
+
+
+def is_argument_file(text: str) -> None:
+    """Options of a JVM, one in a line; the class path comes last and in quotes, because it has a star."""
+    *options, class_path = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert [option for option in options if not re.fullmatch(r"-\S+", option)] == []
+    assert re.fullmatch(r'-classpath "\S+"', class_path)
+
+
+def is_document(text: str) -> None:
+    """XML with one root."""
+    assert minidom.parseString(text).documentElement is not None
+
+
 PARSERS: Mapping[str, Callable[[str], None]] = {
+    "roles/cassandra/templates/cassandra-rackdc.properties.j2": is_properties,
+    "roles/cassandra/templates/cassandra.service.j2": is_unit,
+    "roles/cassandra/templates/cassandra.yaml.j2": is_mapping,
+    "roles/cassandra/templates/first_start.env.j2": is_environment,
+    "roles/cassandra/templates/first_start.yaml.j2": is_mapping,
+    "roles/cassandra/templates/jvm.options.j2": is_argument_file,
+    "roles/cassandra/templates/logback.xml.j2": is_document,
+    "roles/cassandra/templates/nodetool.j2": is_shell,
     "roles/common/templates/firewall.nft.j2": is_balanced,
     "roles/common/templates/firewall.service.j2": is_unit,
     "roles/etcd/templates/etcd.env.j2": is_environment,

@@ -14,7 +14,7 @@ import yaml
 from ansible_collections.zerospof.temporal.plugins.lookup import argument_specs
 from ansible_collections.zerospof.temporal.plugins.module_utils import _inventory
 from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Unresolved
-from ansible_collections.zerospof.temporal.plugins.module_utils._input_problems import SECRETS
+from ansible_collections.zerospof.temporal.plugins.module_utils._input_problems import CASSANDRA_SECRETS, SECRETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +38,9 @@ def sound(hosts: tuple[str, ...] = HOSTS) -> tuple[Groups, HostVars]:
         "temporal_profile": "ha_postgresql",
         "temporal_vip": "192.0.2.10",
         "temporal_client_networks": ["192.0.2.0/24"],
-        "temporal_secrets": {key: f"{key[:3]}-{number}-kT9vQ2mXz7" for number, key in enumerate(SECRETS)},
+        "temporal_secrets": {
+            key: f"{key[:3]}-{number}-kT9vQ2mXz7" for number, key in enumerate(SECRETS + CASSANDRA_SECRETS)
+        },
         "temporal_namespaces": [{"name": "production", "retention_days": 30}],
     }
     hostvars = {
@@ -426,7 +428,7 @@ def test_an_unknown_key_and_a_shared_secret_are_named() -> None:
 
 def test_the_keys_of_secrets_are_those_that_the_roles_document() -> None:
     described = " ".join(SPECS["temporal"]["main"]["options"]["temporal_secrets"]["description"])
-    assert set(re.findall(r"C\((\w+)\)", described)) == set(SECRETS)
+    assert set(re.findall(r"C\((\w+)\)", described)) == {*SECRETS, *CASSANDRA_SECRETS}
 
 
 @settings(deadline=None, max_examples=50)

@@ -1,0 +1,156 @@
+"""The ring of Cassandra: how a node comes into it, and whether it is whole.
+
+Pure functions; nothing here runs a command.
+
+* A *member* is ``{name, address, zone}`` with an optional ``rack``, in inventory order.
+* A *ring* is the list of :class:`RingNode` that ``nodetool status`` shows on a node of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Member = Mapping[str, Any]
+
+# What a node does at its next start.
+STAY = "stay"
+FOUND = "found"
+JOIN = "join"
+REPLACE = "replace"
+
+STATES = {"J": "joining", "L": "leaving", "M": "moving"}
+
+TOKENS = 2**64
+FIRST_TOKEN = -(2**63)
+# Racks with different numbers of nodes can meet at the same place; this much room lets each rack have a token there.
+GRAIN = 1024
+
+_STATUS_LINE = re.compile(
+    r"^(?P<up>[UD?])(?P<state>[NLJMRS])\s+(?P<address>[0-9a-fA-F.:]+)\s.*\s(?P<host_id>[0-9a-f-]{36})\s+(?P<rack>\S+)\s*$",
+    re.MULTILINE,
+)
+
+
+class RefusalError(ValueError):
+    """The node must not start in this way; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class RingNode:
+    """One node as another sees it. ``state``: ``N`` normal, ``J`` joining, ``L`` leaving, ``M`` moving."""
+
+    address: str
+    is_up: bool
+    state: str
+    rack: str
+
+
+def parse_status(text: str) -> list[RingNode]:
+    """Return the nodes in the output of ``nodetool status``."""
+    return [
+        RingNode(match["address"], match["up"] == "U", match["state"], match["rack"])
+        for match in _STATUS_LINE.finditer(text)
+    ]
+
+
+def rack_of(member: Member) -> str:
+    """Return the rack of a member: its zone unless it has one of its own."""
+    return str(member.get("rack") or member["zone"])
+
+
+def founding_tokens(members: Sequence[Member], tokens_per_node: int) -> dict[str, list[int]]:
+    """Return the tokens with which each member founds the ring, by its name.
+
+    The tokens of a rack divide the ring evenly and go to its nodes in turn: with one copy per rack every node of a rack
+    holds the same share. The racks are shifted against each other, so that the copies of a range are spread.
+    """
+    racks: dict[str, list[str]] = {}
+    for member in members:
+        racks.setdefault(rack_of(member), []).append(str(member["name"]))
+    found: dict[str, list[int]] = {str(member["name"]): [] for member in members}
+    for index, names in enumerate(racks.values()):
+        count = tokens_per_node * len(names)
+        for position in range(count):
+            place = TOKENS * (position * len(racks) + index) // (count * len(racks))
+            found[names[position % len(names)]].append(FIRST_TOKEN + place // GRAIN * GRAIN + index)
+    return found
+
+
+def plan(
+    name: str,
+    address: str,
+    *,
+    has_data: bool,
+    is_unfinished: bool,
+    established: Sequence[str],
+    ring: Sequence[RingNode] | None,
+) -> str:
+    """Decide how the node ``name`` starts: one of ``stay``, ``found``, ``join`` and ``replace``.
+
+    ``has_data``: the node has system tables. ``is_unfinished``: it was told how to start and has not served since.
+    ``established``: other nodes that may hold the data of a ring, because they have some or were not looked at.
+    ``ring``: what an established node shows of the ring; ``None`` when none answers.
+
+    Raises:
+        RefusalError: a ring exists but does not answer, a node of it is down or on its way, or it has a live node with
+            this address. A second ring, or a node that misses data, would be the result.
+    """
+    if has_data and not is_unfinished:
+        return STAY
+    if not established:
+        return FOUND
+    if ring is None:
+        raise RefusalError(
+            f"cassandra on {name}: it has no data and no node of the ring answers, while {', '.join(established)} may "
+            "hold the data of the ring; start Cassandra there, and run on all nodes"
+        )
+    mine = next((node for node in ring if node.address == address), None)
+    if mine is not None and (mine.is_up or has_data):
+        if is_unfinished:
+            return STAY
+        raise RefusalError(
+            f"cassandra on {name}: it has no data, but the ring has a live node with its address {address}; stop that "
+            "one, or correct temporal_address"
+        )
+    away = [node for node in ring if node is not mine and not (node.is_up and node.state == "N")]
+    if away:
+        raise RefusalError(
+            f"cassandra on {name}: it would {'replace its dead self' if mine else 'join'} now, but "
+            f"{', '.join(node.address for node in away)} is down or not settled, and data could be missed; wait for it "
+            "or repair it first"
+        )
+    return REPLACE if mine else JOIN
+
+
+def ring_problems(members: Sequence[Member], ring: Sequence[RingNode], schemas: Mapping[str, str]) -> list[str]:
+    """Return why the ring, as one node shows it, is not the whole ring of the inventory; empty when it is.
+
+    ``schemas`` has the version of the schema by address.
+    """
+    seen = {node.address: node for node in ring}
+    found = []
+    for member in members:
+        node = seen.pop(str(member["address"]), None)
+        if node is None:
+            found.append(f"{member['name']} is in the inventory but not in the ring")
+        elif not node.is_up:
+            found.append(f"{member['name']} is down")
+        elif node.state != "N":
+            found.append(f"{member['name']} is {STATES.get(node.state, node.state)}")
+        elif node.rack != rack_of(member):
+            found.append(
+                f"{member['name']} is in rack {node.rack} of the ring and in {rack_of(member)} of the inventory"
+            )
+    found += [f"{address} is in the ring but not in the inventory" for address in sorted(seen)]
+    if len(set(schemas.values())) > 1:
+        found.append(f"the nodes disagree on the schema: {dict(sorted(schemas.items()))}")
+    return found
+
+
+def replication(copies: Mapping[str, int]) -> dict[str, str]:
+    """Return what ``system_schema.keyspaces`` holds of a keyspace with so many ``copies`` by data centre."""
+    strategy = {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy"}
+    return strategy | {name: str(number) for name, number in copies.items()}

@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: whether a node of Cassandra sees its whole ring, and the ring agrees."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cassandra_health
+short_description: Wait until the ring of Cassandra is whole, or fail with the reason
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - The node of this host sees exactly the nodes of the inventory, all up, settled, in their racks and of one schema; it
+    accepts the login, and a serial read through it reaches a quorum.
+  - Changes nothing.
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Nothing changes.
+    support: none
+options:
+  name:
+    description: Name of the node of this host.
+    type: str
+    required: true
+  members:
+    description: The nodes of the inventory.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the node.
+        type: str
+        required: true
+      address:
+        description: Address on which the node listens.
+        type: str
+        required: true
+      zone:
+        description: Availability zone of the node.
+        type: str
+      rack:
+        description: Rack of the node, where it is not the zone.
+        type: str
+  timeout_seconds:
+    description: Time that the ring has to become whole.
+    type: int
+    default: 120
+extends_documentation_fragment: zerospof.temporal.cassandra
+"""
+
+EXAMPLES = r"""
+- name: The ring is whole
+  zerospof.temporal.cassandra_health:
+    name: cassandra-a
+    members: "{{ cassandra_members }}"
+    addresses: [192.0.2.11]
+    login_user: administrator
+    login_password: "{{ temporal_secrets.cassandra_superuser }}"
+    ca_file: /etc/cassandra/tls/ca.crt
+    cert_file: /etc/cassandra/tls/cassandra.crt
+    key_file: /etc/cassandra/tls/cassandra.key
+"""
+
+RETURN = r"""
+attempts:
+  description: How often the ring was asked.
+  returned: success
+  type: int
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client
+
+PAUSE_SECONDS = 2
+
+
+def problems(module: AnsibleModule) -> list[str]:
+    """Return what is wrong with the ring now."""
+    code, output, error = module.run_command(["nodetool", "status"])
+    if code != 0:
+        reason = (error or output).strip().splitlines() or [f"exit code {code}"]
+        return [f"{module.params['name']} does not run: {reason[-1]}"]
+    ring = _cassandra.parse_status(output)
+    schemas: dict[str, str] = {}
+    try:
+        with _cassandra_client.session(module) as session:
+            rows = [
+                *_cassandra_client.rows(session, "SELECT rpc_address AS address, schema_version FROM system.local"),
+                *_cassandra_client.rows(session, "SELECT peer AS address, schema_version FROM system.peers_v2"),
+            ]
+            schemas = {str(row.address): str(row.schema_version) for row in rows}
+            # A down node keeps the version that it had.
+            schemas = {node.address: schemas[node.address] for node in ring if node.is_up and node.address in schemas}
+            _cassandra_client.serial_read(session, module.params["login_user"])
+    except _cassandra_client.LoginError as error:
+        return [str(error)]
+    except _cassandra_client.UnreachableError as error:
+        return [f"{module.params['name']} answers no client: {error}"]
+    except _cassandra_client.DriverException as error:
+        return [*_cassandra.ring_problems(module.params["members"], ring, schemas), f"no quorum: {error}"]
+    return _cassandra.ring_problems(module.params["members"], ring, schemas)
+
+
+def main() -> None:
+    """Run the module."""
+    member = {name: {"type": "str"} for name in ("zone", "rack")}
+    member |= {name: {"type": "str", "required": True} for name in ("name", "address")}
+    module = AnsibleModule(
+        argument_spec={
+            **_cassandra_client.ARGUMENTS,
+            "name": {"type": "str", "required": True},
+            "members": {"type": "list", "elements": "dict", "required": True, "options": member},
+            "timeout_seconds": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    _cassandra_client.require_library(module)
+    deadline = time.monotonic() + module.params["timeout_seconds"]
+    attempts = 1
+    while found := problems(module):
+        if time.monotonic() > deadline:
+            module.fail_json(msg=f"cassandra on {module.params['name']}: {'; '.join(found)}")
+        time.sleep(PAUSE_SECONDS)
+        attempts += 1
+    module.exit_json(changed=False, attempts=attempts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: how often the keyspaces of Cassandra keep their rows, and where."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cassandra_keyspaces
+short_description: Keyspaces exist and keep as many copies in each data centre as described
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Makes keyspaces that are missing, and changes the replication of those that differ. Never drops one.
+  - A keyspace whose copies became more, or moved, answers wrongly until it is repaired; RV(repair_needed) names it.
+attributes:
+  check_mode:
+    description: Can run in check mode; where no node answers yet it says that all would be made.
+    support: full
+  diff_mode:
+    description: Shows the replication before and after.
+    support: full
+options:
+  keyspaces:
+    description: The keyspaces.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the keyspace.
+        type: str
+        required: true
+      replication:
+        description: Number of copies by data centre, for NetworkTopologyStrategy.
+        type: dict
+        required: true
+  bootstrap:
+    description: Whether to log in as the user with which a new ring begins when O(login_user) does not exist yet.
+    type: bool
+    default: false
+extends_documentation_fragment: zerospof.temporal.cassandra
+"""
+
+EXAMPLES = r"""
+- name: Temporal has its keyspace
+  zerospof.temporal.cassandra_keyspaces:
+    addresses: [192.0.2.11]
+    login_user: administrator
+    login_password: "{{ temporal_secrets.cassandra_superuser }}"
+    ca_file: /etc/cassandra/tls/ca.crt
+    cert_file: /etc/cassandra/tls/cassandra.crt
+    key_file: /etc/cassandra/tls/cassandra.key
+    keyspaces:
+      - {name: temporal, replication: {dc1: 3}}
+"""
+
+RETURN = r"""
+repair_needed:
+  description: Keyspaces that existed and whose replication was changed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **_cassandra_client.ARGUMENTS,
+            "keyspaces": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "replication": {"type": "dict", "required": True},
+                },
+            },
+            "bootstrap": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    wanted = {row["name"]: _cassandra.replication(row["replication"]) for row in module.params["keyspaces"]}
+    present: dict[str, dict[str, str]] = {}
+    with _cassandra_client.connection(module) as session:
+        if session is not None:
+            query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
+            present = {row.keyspace_name: dict(row.replication) for row in _cassandra_client.rows(session, query)}
+        changes = {name: after for name, after in wanted.items() if present.get(name) != after}
+        if session is not None and not module.check_mode:
+            for name, after in changes.items():
+                verb = "ALTER" if name in present else "CREATE"
+                settings = ", ".join(
+                    f"{_cassandra_client.literal(key)}: {_cassandra_client.literal(value)}"
+                    for key, value in after.items()
+                )
+                session.execute(
+                    f"{verb} KEYSPACE {_cassandra_client.identifier(name)} WITH replication = {{{settings}}}"
+                )
+    module.exit_json(
+        changed=bool(changes),
+        repair_needed=[name for name in changes if name in present],
+        diff=[
+            {
+                "before_header": f"keyspace {name}",
+                "after_header": f"keyspace {name}",
+                "before": f"{present.get(name, 'none')}\n",
+                "after": f"{after}\n",
+            }
+            for name, after in changes.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

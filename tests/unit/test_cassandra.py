@@ -1,0 +1,151 @@
+"""A ring is founded once, evenly; later nodes join it or take the place of a dead one, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra as start
+from hypothesis import given
+from hypothesis import strategies as st
+
+STATUS = """Datacenter: dc1
+===============
+Status=Up/Down
+|/ State=Normal/Leaving/Joining/Moving
+--  Address      Load        Tokens  Owns (effective)  Host ID                               Rack
+UN  192.0.2.13   116.25 KiB  16      66.7%             cb00b5cb-55ee-4ae7-840b-1b8acdab8055  az_c
+DN  192.0.2.12   ?           16      66.7%             0c382cd0-8947-4b2a-8c52-143346464fdc  az_b
+UJ  192.0.2.11   118.99 KiB  16      ?                 0c8428f8-d551-42c8-948f-4cf0e533241f  az_a
+
+"""
+
+
+def node(address: str, up: bool = True, state: str = "N") -> start.RingNode:
+    return start.RingNode(address, up, state, "az_a")
+
+
+def plan(**said: object) -> str:
+    defaults = {"has_data": False, "is_unfinished": False, "established": ["b"], "ring": None}
+    return start.plan("a", "192.0.2.11", **(defaults | said))
+
+
+def layout(*counts: int) -> list[dict[str, str]]:
+    return [
+        {"name": f"{rack}{number}", "zone": f"az_{rack}"}
+        for rack, count in zip("abcdefgh", counts, strict=False)
+        for number in range(count)
+    ]
+
+
+def test_the_status_of_a_ring_is_read() -> None:
+    assert start.parse_status(STATUS) == [
+        start.RingNode("192.0.2.13", True, "N", "az_c"),
+        start.RingNode("192.0.2.12", False, "N", "az_b"),
+        start.RingNode("192.0.2.11", True, "J", "az_a"),
+    ]
+
+
+def test_text_without_a_ring_has_no_nodes() -> None:
+    assert start.parse_status("error: Failed to connect to '127.0.0.1:7199'") == []
+
+
+def test_a_node_with_data_stays_in_its_ring() -> None:
+    assert plan(has_data=True) == start.STAY
+
+
+def test_without_any_data_there_is_a_new_ring() -> None:
+    assert plan(established=[]) == start.FOUND
+
+
+def test_founding_that_was_interrupted_goes_on() -> None:
+    assert plan(established=[], has_data=True, is_unfinished=True) == start.FOUND
+
+
+def test_a_new_host_joins_the_live_ring() -> None:
+    assert plan(ring=[node("192.0.2.12"), node("192.0.2.13")]) == start.JOIN
+
+
+def test_a_node_that_died_with_its_disk_is_replaced_not_added() -> None:
+    assert plan(ring=[node("192.0.2.11", up=False), node("192.0.2.12")]) == start.REPLACE
+
+
+def test_an_unfinished_node_that_the_ring_knows_stays() -> None:
+    assert plan(has_data=True, is_unfinished=True, ring=[node("192.0.2.11"), node("192.0.2.12")]) == start.STAY
+
+
+def test_a_ring_that_does_not_answer_is_not_founded_anew() -> None:
+    with pytest.raises(start.RefusalError, match="no node of the ring answers, while b may hold the data"):
+        plan()
+
+
+def test_an_address_that_a_live_node_has_is_refused() -> None:
+    with pytest.raises(start.RefusalError, match=r"the ring has a live node with its address 192\.0\.2\.11"):
+        plan(ring=[node("192.0.2.11"), node("192.0.2.12")])
+
+
+@pytest.mark.parametrize("away", [node("192.0.2.12", up=False), node("192.0.2.12", state="J")])
+@pytest.mark.parametrize("mine", [[], [node("192.0.2.11", up=False)]])
+def test_nobody_comes_while_another_is_away(away: start.RingNode, mine: list[start.RingNode]) -> None:
+    with pytest.raises(start.RefusalError, match=r"192\.0\.2\.12 is down or not settled"):
+        plan(ring=[*mine, away, node("192.0.2.13")])
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([1, 4, 16]))
+def test_founding_tokens_are_distinct_and_even_in_each_rack(counts: list[int], tokens: int) -> None:
+    found = start.founding_tokens(layout(*counts), tokens)
+    everything = [token for mine in found.values() for token in mine]
+    assert len(set(everything)) == len(everything) == tokens * sum(counts)
+    assert all(start.FIRST_TOKEN <= token < -start.FIRST_TOKEN for token in everything)
+    for rack, count in zip("abcdefgh", counts, strict=False):
+        owners = sorted((token, name) for name, mine in found.items() if name[0] == rack for token in mine)
+        share: dict[str, int] = {}
+        for (before, _), (token, name) in zip([owners[-1], *owners], owners, strict=False):
+            share[name] = share.get(name, 0) + (token - before) % start.TOKENS
+        if tokens * count > 1:
+            assert max(share.values()) - min(share.values()) <= 2 * start.GRAIN * tokens
+
+
+def test_a_rack_of_its_own_counts_before_the_zone() -> None:
+    members = [{"name": "a1", "zone": "az_a", "rack": "a-1"}, {"name": "a2", "zone": "az_a", "rack": "a-2"}]
+    tokens = start.founding_tokens(members, 1)
+    assert tokens["a2"][0] - tokens["a1"][0] == start.TOKENS // 2 + 1
+
+
+MEMBERS = [{"name": f"c-{zone}", "address": f"192.0.2.1{n}", "zone": f"az_{zone}"} for n, zone in enumerate("abc", 1)]
+WHOLE = [start.RingNode(row["address"], True, "N", row["zone"]) for row in MEMBERS]
+AGREED = {node.address: "v1" for node in WHOLE}
+
+
+def test_a_whole_ring_has_no_problems() -> None:
+    assert start.ring_problems(MEMBERS, WHOLE, AGREED) == []
+
+
+@pytest.mark.parametrize(
+    ("third", "problem"),
+    [
+        ([], "c-c is in the inventory but not in the ring"),
+        ([start.RingNode("192.0.2.13", False, "N", "az_c")], "c-c is down"),
+        ([start.RingNode("192.0.2.13", True, "J", "az_c")], "c-c is joining"),
+        (
+            [start.RingNode("192.0.2.13", True, "N", "az_b")],
+            "c-c is in rack az_b of the ring and in az_c of the inventory",
+        ),
+        (
+            [WHOLE[2], start.RingNode("192.0.2.14", True, "N", "az_c")],
+            "192.0.2.14 is in the ring but not in the inventory",
+        ),
+    ],
+)
+def test_every_difference_to_the_inventory_is_named(third: list[start.RingNode], problem: str) -> None:
+    assert start.ring_problems(MEMBERS, [*WHOLE[:2], *third], AGREED) == [problem]
+
+
+def test_nodes_of_two_schemas_are_named() -> None:
+    [problem] = start.ring_problems(MEMBERS, WHOLE, AGREED | {"192.0.2.12": "v2"})
+    assert "'192.0.2.12': 'v2'" in problem
+
+
+def test_replication_reads_as_the_ring_stores_it() -> None:
+    assert start.replication({"dc1": 3}) == {
+        "class": "org.apache.cassandra.locator.NetworkTopologyStrategy",
+        "dc1": "3",
+    }
