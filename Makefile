@@ -20,7 +20,7 @@ export PATH := $(VENV)/bin:$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PROFILE=basic|ha_postgresql chooses the inventory of the lab (now: $(PROFILE))."
+	@echo "  PROFILE=basic|ha_postgresql|ha_cassandra chooses the inventory of the lab (now: $(PROFILE))."
 	@echo "  LAB=name SUBNET=10.78.0.0/24 make a second one beside it."
 
 $(VENV)/.done:

@@ -20,7 +20,7 @@ options:
     type: int
     default: 9042
   login_user:
-    description: A superuser.
+    description: User of the ring, with the rights that the task needs.
     type: str
     required: true
   login_password:

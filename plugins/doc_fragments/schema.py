@@ -8,6 +8,28 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
+  stores:
+    description: The databases or keyspaces and the schema that each of them holds.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      database:
+        description: Name of the database or keyspace.
+        type: str
+        required: true
+      schema:
+        description: Name under which the tool carries the schema, for example V(postgresql/v12/temporal).
+        type: str
+        required: true
+  tool:
+    description: Path of the schema tool of the release whose schema is wanted.
+    type: path
+    required: true
+"""
+
+    POSTGRESQL = r"""
+options:
   address:
     description: Host name or IP address of the PostgreSQL primary, or of a proxy that leads to it.
     type: str
@@ -35,24 +57,6 @@ options:
   key_file:
     description: File on the managed host with the key of O(cert_file), readable by its owner alone.
     type: path
-  stores:
-    description: The databases and the schema that each of them holds.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      database:
-        description: Name of the database.
-        type: str
-        required: true
-      schema:
-        description: Name under which the tool carries the schema, for example V(postgresql/v12/temporal).
-        type: str
-        required: true
-  tool:
-    description: Path of C(temporal-sql-tool) of the release whose schema is wanted.
-    type: path
-    required: true
 requirements:
   - psycopg2
 """

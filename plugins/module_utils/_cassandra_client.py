@@ -18,8 +18,11 @@ try:
     from cassandra.query import SimpleStatement
 
     LIBRARY_ERROR = None
+    REFUSALS: tuple[type[Exception], ...] = (DriverException,)
+    """What a statement raises that the ring does not carry out."""
 except ImportError:
     LIBRARY_ERROR = traceback.format_exc()
+    REFUSALS = ()
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -143,7 +146,7 @@ def connection(module: AnsibleModule, *, bootstrap: bool | None = None) -> Itera
             module.fail_json(msg=f"{error}; correct the password in temporal_secrets")
         try:
             yield opened
-        except DriverException as error:
+        except REFUSALS as error:
             module.fail_json(msg=f"Cassandra refuses: {type(error).__name__}: {error}")
 
 

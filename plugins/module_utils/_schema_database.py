@@ -1,13 +1,11 @@
-"""Reading the versions of Temporal's schemas from PostgreSQL and from the schema tool."""
+"""Reading the versions of Temporal's schemas from PostgreSQL."""
 
 from __future__ import annotations
 
-import mmap
 import traceback
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils import _schema
+from ansible_collections.zerospof.temporal.plugins.module_utils import _schema_stores
 
 try:
     import psycopg2
@@ -25,22 +23,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "ca_file": {"type": "path"},
     "cert_file": {"type": "path"},
     "key_file": {"type": "path"},
-    "stores": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "database": {"type": "str", "required": True},
-            "schema": {"type": "str", "required": True},
-        },
-    },
-    "tool": {"type": "path", "required": True},
+    **_schema_stores.ARGUMENTS,
 }
 CONNECT_SECONDS = 5
-
-
-class SchemaError(RuntimeError):
-    """A version cannot be told; the message says of what and why."""
 
 
 def version_in(database: str, parameters: dict[str, Any]) -> str | None:
@@ -75,21 +60,5 @@ def version_in(database: str, parameters: dict[str, Any]) -> str | None:
         if error.pgcode == psycopg2.errorcodes.UNDEFINED_TABLE:
             return None
         reason = " ".join(str(error).split())
-        raise SchemaError(f"{place}: the version of the schema cannot be read: {reason}") from error
+        raise _schema_stores.SchemaError(f"{place}: the version of the schema cannot be read: {reason}") from error
     return row[0] if row else None
-
-
-def expected_by(tool: str, schema: str) -> str:
-    """Return the version of ``schema`` that the release of the program ``tool`` expects.
-
-    Raises:
-        SchemaError: the program is absent or does not know the schema.
-    """
-    try:
-        with Path(tool).open("rb") as program, mmap.mmap(program.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            version = _schema.newest_embedded(schema, content)  # type: ignore[arg-type]
-    except (OSError, ValueError) as error:
-        raise SchemaError(f"{tool}: cannot be read: {error}") from error
-    if version is None:
-        raise SchemaError(f"{tool}: holds no schema named {schema}")
-    return version

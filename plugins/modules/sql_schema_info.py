@@ -15,6 +15,7 @@ description:
   - A server refuses to start on a schema that is older; one that is newer is fine.
 extends_documentation_fragment:
   - zerospof.temporal.schema
+  - zerospof.temporal.schema.postgresql
 attributes:
   check_mode:
     description: Reads only.
@@ -66,33 +67,15 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.zerospof.temporal.plugins.module_utils import _schema, _schema_database
+from ansible_collections.zerospof.temporal.plugins.module_utils import _schema_database, _schema_stores
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=_schema_database.ARGUMENTS, supports_check_mode=True)
-    parameters = module.params
     if _schema_database.PSYCOPG2_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=_schema_database.PSYCOPG2_IMPORT_ERROR)
-    try:
-        stores = [
-            {
-                "database": store["database"],
-                "version": _schema_database.version_in(store["database"], parameters),
-                "expected": _schema_database.expected_by(parameters["tool"], store["schema"]),
-            }
-            for store in parameters["stores"]
-        ]
-    except _schema_database.SchemaError as error:
-        module.fail_json(msg=str(error))
-    problems = [
-        f"{store['database']}: the schema is at {store['version'] or 'no version'},"
-        f" the server expects at least {store['expected']}"
-        for store in stores
-        if _schema.is_older(store["version"], store["expected"])
-    ]
-    module.exit_json(changed=False, stores=stores, problems=problems)
+    _schema_stores.inform(module, lambda database: _schema_database.version_in(database, module.params))
 
 
 if __name__ == "__main__":
