@@ -1,12 +1,13 @@
 """A look into a running cluster of the lab: who is connected to which server, and what the databases hold.
 
 Everything comes from the cluster itself: the sessions of the balancer that has the virtual address, the sockets of
-processes, and rows of PostgreSQL.
+processes, and rows of PostgreSQL and Cassandra.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -34,6 +35,37 @@ SESSION = re.compile(rf"src=(?P<client>\S+) fe={PROXY} be={PROXY} srv=(?P<server
 # allows (frontend.keepAliveMinTime, 10 s) find a connection that is dead without a word.
 PATIENCE = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, max_retries=60)
 KEEP_ALIVE = KeepAliveConfig(interval_millis=10_000, timeout_millis=3000)
+
+
+# Speaks to one node alone. The request comes as standard input, because it holds a password.
+CQL = """/opt/zerospof/tools/bin/python -c '
+import json, ssl, sys
+from cassandra import ConsistencyLevel
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.policies import FallthroughRetryPolicy, WhiteListRoundRobinPolicy
+request = json.load(sys.stdin)
+level = getattr(ConsistencyLevel, request["level"])
+profile = ExecutionProfile(
+    WhiteListRoundRobinPolicy([request["address"]]), FallthroughRetryPolicy(), level, request_timeout=20
+)
+tls = ssl.create_default_context(cafile="/etc/cassandra/tls/ca.crt")
+tls.load_cert_chain("/etc/cassandra/tls/cassandra.crt", "/etc/cassandra/tls/cassandra.key")
+cluster = Cluster(
+    [request["address"]], request["port"], auth_provider=PlainTextAuthProvider("temporal", request["password"]),
+    ssl_context=tls, protocol_version=5, execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+    schema_metadata_enabled=False, token_metadata_enabled=False,
+)
+session = cluster.connect("temporal")
+answers = []
+for statement in request["statements"]:
+    try:
+        answers.append([list(row) for row in session.execute(statement)])
+    except Exception as error:
+        answers.append(type(error).__name__)
+print(json.dumps(answers, default=str))
+cluster.shutdown()
+'"""
 
 
 class ViewError(Exception):
@@ -79,8 +111,8 @@ class View:
         """``host:port`` of the frontend of a host, or of the virtual address."""
         return f"{self.lab.host(host).address if host else self.vip}:{self.variable('temporal_ports')['frontend']}"
 
-    def on(self, host: str, command: str) -> str:
-        """Run a shell command on a host and return what it prints.
+    def on(self, host: str, command: str, stdin: str | None = None) -> str:
+        """Run a shell command on a host, with ``stdin`` as its input, and return what it prints.
 
         Raises:
             ViewError: it ends with an error, or the host does not answer.
@@ -90,6 +122,7 @@ class View:
         target = f"root@{self.lab.host(host).address}"
         done = subprocess.run(
             ["ssh", "-i", settings["ansible_ssh_private_key_file"], *options, target, command],
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
@@ -204,6 +237,17 @@ class View:
         """Rows of a statement on the PostgreSQL of a host."""
         command = f"runuser -u postgres -- psql -qtAX -F '\t' -d {database} -c \"{statement}\""
         return [line.split("\t") for line in self.on(host, command).splitlines() if line]
+
+    def cql(self, host: str, statements: list[str], level: str = "LOCAL_ONE") -> list[list[list[Any]] | str]:
+        """Rows of each statement, or the name of the error that it ends with, asked of the Cassandra node of a host."""
+        request = {
+            "address": self.lab.host(host).address,
+            "port": self.variable("temporal_ports")["cassandra"],
+            "password": self.variable("temporal_secrets")["cassandra_temporal"],
+            "level": level,
+            "statements": statements,
+        }
+        return json.loads(self.on(host, CQL, json.dumps(request)))
 
     def database_hosts(self) -> list[tuple[str, bool]]:
         """The PostgreSQL hosts and whether each is the primary."""

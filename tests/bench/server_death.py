@@ -9,88 +9,48 @@ asserted: the figures are for docs/operations.md.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import subprocess
 import sys
 import time
-import uuid
-from dataclasses import dataclass
 
 from lab import state
-from lab.sample import model, workflows
+from lab.load import Load, Record, load
 from lab.view import View
 
-PAUSE_SECONDS = 0.5
+PER_SECOND = 2
 BEFORE_SECONDS = 10
 AFTER_SECONDS = 60
 GROUP_SECONDS = 5
-GIVE_UP_SECONDS = 180
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One workflow: when it was started, how long until that was acknowledged, and until it was done (seconds)."""
-
-    started: float
-    acknowledged: float
-    done: float
-
-
-async def measure(view: View, victim: str) -> tuple[list[Sample], list[str], float]:
-    """Start workflows and kill ``victim`` meanwhile; return samples, errors and the second of the death."""
-    client = await view.client("bench@outside", namespace=view.deployment["namespace"])
-    began = time.monotonic()
-    samples: list[Sample] = []
-    errors: list[str] = []
-
-    async def one() -> None:
-        name = f"bench-{uuid.uuid4().hex[:10]}"
-        change = model.Change(name, vlan=7, devices=[model.Device("switch-1")])
-        started = time.monotonic()
-        try:
-            handle = await client.start_workflow(
-                workflows.ConfigureNetwork.run, change, id=name, task_queue=view.deployment["task_queue"]
-            )
-            acknowledged = time.monotonic()
-            await asyncio.wait_for(handle.result(), GIVE_UP_SECONDS)
-        except Exception as error:  # every kind of failure is a figure here
-            errors.append(f"{type(error).__name__}: {error}")
-            return
-        samples.append(Sample(started - began, acknowledged - started, time.monotonic() - started))
-
-    async def load(seconds: float) -> list[asyncio.Task[None]]:
-        tasks = []
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            tasks.append(asyncio.create_task(one()))
-            await asyncio.sleep(PAUSE_SECONDS)
-        return tasks
-
-    tasks = await load(BEFORE_SECONDS)
+def measure(view: View, victim: str) -> tuple[Load, float]:
+    """Start workflows and kill ``victim`` meanwhile; return them and the second of the death."""
     kill = [sys.executable, "-m", "lab", "kill-host", victim, "--for", str(AFTER_SECONDS * 3), "--name", view.lab.name]
-    await asyncio.to_thread(subprocess.run, kill, cwd=state.REPOSITORY, check=True)
-    died = time.monotonic() - began
-    tasks += await load(AFTER_SECONDS)
-    await asyncio.gather(*tasks)
-    return sorted(samples, key=lambda sample: sample.started), errors, died
+    with load(view, PER_SECOND) as made:
+        time.sleep(BEFORE_SECONDS)
+        subprocess.run(kill, cwd=state.REPOSITORY, check=True)
+        died = made.now
+        time.sleep(AFTER_SECONDS)
+    return made, died
 
 
-def table(samples: list[Sample], errors: list[str], died: float) -> str:
+def table(made: Load, died: float) -> str:
     """Return the figures for people; seconds count from the death."""
     lines = [f"{'started':>12}  {'workflows':>9}  {'acknowledged (median, max)':>26}  {'done (median, max)':>18}"]
-    groups: dict[int, list[Sample]] = {}
-    for sample in samples:
-        groups.setdefault(int((sample.started - died) // GROUP_SECONDS), []).append(sample)
+    groups: dict[int, list[Record]] = {}
+    for record in made.records:
+        groups.setdefault(int((record.started - died) // GROUP_SECONDS), []).append(record)
     for number, group in sorted(groups.items()):
-        acknowledged, done = ([getattr(sample, name) for sample in group] for name in ("acknowledged", "done"))
+        acknowledged = [row.acknowledged - row.started for row in group if row.acknowledged is not None] or [0.0]
+        done = [row.done - row.started for row in group if row.done is not None] or [0.0]
         lines.append(
             f"{number * GROUP_SECONDS:>4} to {(number + 1) * GROUP_SECONDS:>3} s  {len(group):>9}"
             f"  {statistics.median(acknowledged):>17.2f}, {max(acknowledged):>5.2f} s"
             f"  {statistics.median(done):>9.2f}, {max(done):>5.2f} s"
         )
-    lines.append(f"errors: {len(errors)}" + "".join(f"\n  {error}" for error in sorted(set(errors))))
-    return "\n".join(lines)
+    lines.append(made.summary())
+    return "\n".join(lines + [f"  {error}" for error in made.errors])
 
 
 def main() -> None:
@@ -102,7 +62,7 @@ def main() -> None:
     view = View(state.load(options.name))
     victim = options.victim or view.members("temporal_servers")[0]
     try:
-        print(f"{victim} dies at 0 s\n{table(*asyncio.run(measure(view, victim)))}")
+        print(f"{victim} dies at 0 s\n{table(*measure(view, victim))}")
     finally:
         subprocess.run([sys.executable, "-m", "lab", "heal", "--name", options.name], cwd=state.REPOSITORY, check=True)
 

@@ -31,6 +31,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--profile", default="ha_postgresql", help="inventory of inventories/ to bring up")
 
 
+# What changes the cluster for good comes last.
+ORDER = ("test_site.py", "test_execution_flow.py", "test_placement.py", "test_ring_loss.py")
+ONLY_WITH = {"test_placement.py": "ha_cassandra", "test_ring_loss.py": "ha_cassandra"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files that are about a part which the profile does not have."""
+    return True if ONLY_WITH.get(collection_path.name, config.option.profile) != config.option.profile else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: ORDER.index(item.path.name))
+
+
 @dataclass(frozen=True)
 class Run:
     """What a playbook printed and how it ended."""
