@@ -4,15 +4,47 @@ The placement is that of NetworkTopologyStrategy in Cassandra 4.0 to 5.0 within 
 (``NetworkTopologyStrategy.calculateNaturalReplicas``): from the first token at or after that of a row, walk round the
 ring. A node of a rack that has no replica yet gets one; a node of any other rack only while there are replicas left
 over, ``replication_factor`` less the number of racks. With fewer nodes than replicas, every node gets one.
+
+A range is *lost* when fewer of its replicas live than LOCAL_QUORUM and LOCAL_SERIAL need; a set of nodes is *safe* when
+its loss, together with the nodes that are down already, loses no range. Shares are of all tokens, from 0 to 1.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from heapq import nsmallest
+from itertools import combinations, islice
+from math import comb
+from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _murmur3
+
+SET_SIZES = (1, 2, 3)
+"""Sizes of the sets of nodes that an analysis counts."""
+MOST_SETS_TRIED = 200_000
+"""Sets that are tried one by one, a quarter of a second, where there is no shorter way to count them."""
+SETS_LISTED = 20
+
+
+def quorum(replicas: int) -> int:
+    """Return the smallest majority of ``replicas``."""
+    return replicas // 2 + 1
+
+
+def most_replicas_lost(racks: Sequence[str], lost: Sequence[str], replication_factor: int) -> int:
+    """Return how many replicas of one range the lost nodes can hold, whatever the tokens are.
+
+    ``racks`` has the rack of each node of the ring and ``lost`` that of each lost node. A range has a replica in a rack
+    once, and ``replication_factor`` less the number of racks more in racks that have one. Some tokens reach this
+    number: those with which the lost nodes follow each other.
+    """
+    touched = len(set(lost))
+    repeats = max(0, replication_factor - len(set(racks)))
+    return min(replication_factor, touched + min(repeats, len(lost) - touched))
 
 
 @dataclass(frozen=True)
@@ -100,3 +132,223 @@ class TokenRing:
     def range_of(self, token: int) -> int:
         """Return the position in ``tokens`` of the range that has ``token``."""
         return bisect_left(self.tokens, token) % len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is lost: a share of the ranges, and history shards by their numbers."""
+
+    ranges: float
+    shards: tuple[int, ...]
+
+
+class RingSafety:
+    """What the loss of nodes of a ring takes.
+
+    Ranges with the same replicas are lost together, so every question is asked of the distinct replica sets. With
+    ``spare`` replicas of a range that may be lost, the smallest sets of nodes that are not safe are the subsets of
+    ``spare + 1`` nodes of a replica set; no other set of nodes need be looked at.
+    """
+
+    def __init__(self, ring: TokenRing, history_shards: int = 0) -> None:
+        self.ring = ring
+        self.history_shards = history_shards
+        self.quorum = quorum(ring.replication_factor)
+        self.spare = min(ring.replication_factor, len(ring.members)) - self.quorum
+        self.down = frozenset(number for number, member in enumerate(ring.members) if not member.is_up)
+        self.up = [number for number in range(len(ring.members)) if number not in self.down]
+        self._breaking: dict[int, dict[tuple[int, ...], int]] = {}
+        ordered = [tuple(sorted(replicas)) for replicas in ring.replica_sets]
+        self.widths: dict[tuple[int, ...], int] = dict.fromkeys(ordered, 0)
+        for before, token, replicas in zip([ring.tokens[-1], *ring.tokens], ring.tokens, ordered, strict=False):
+            self.widths[replicas] += (token - before - 1) % _cassandra.TOKENS + 1
+        self.shards: dict[tuple[int, ...], list[int]] = {}
+        for shard in range(1, history_shards + 1):
+            self.shards.setdefault(ordered[ring.range_of(_murmur3.history_shard_token(shard))], []).append(shard)
+
+    @cached_property
+    def _sets_of(self) -> list[list[tuple[int, ...]]]:
+        found: list[list[tuple[int, ...]]] = [[] for _ in self.ring.members]
+        for replicas in self.widths:
+            for number in replicas:
+                found[number].append(replicas)
+        return found
+
+    def loss(self, names: Collection[str] = ()) -> Loss:
+        """Return what is lost without the nodes ``names``, and without those that are down already."""
+        numbers = {number for number, member in enumerate(self.ring.members) if member.name in names}
+        return self._loss(numbers)
+
+    def _loss(self, numbers: Iterable[int]) -> Loss:
+        gone = Counter(replicas for number in {*numbers, *self.down} for replicas in self._sets_of[number])
+        lost = self.widths if self.spare < 0 else [replicas for replicas, many in gone.items() if many > self.spare]
+        return Loss(
+            sum(self.widths[replicas] for replicas in lost) / _cassandra.TOKENS,
+            tuple(sorted(shard for replicas in lost for shard in self.shards.get(replicas, ()))),
+        )
+
+    def breaking(self, size: int) -> dict[tuple[int, ...], int]:
+        """Return the unsafe sets of ``size`` nodes that have no smaller one in them, with the tokens that each loses.
+
+        The sets are ascending positions in the members of the ring. An empty set means that ranges are lost now.
+        """
+        if size not in self._breaking:
+            found: Counter[tuple[int, ...]] = Counter()
+            for replicas, width in self.widths.items():
+                alive = [number for number in replicas if number not in self.down]
+                if max(0, self.spare + 1 - len(replicas) + len(alive)) == size:
+                    for numbers in combinations(alive, size):
+                        found[numbers] += width
+            smaller = [self.breaking(less) for less in range(size)]
+            if any(smaller):
+                found = Counter({numbers: width for numbers, width in found.items() if not _holds(numbers, smaller)})
+            self._breaking[size] = dict(found)
+        return self._breaking[size]
+
+    def count_safe(self, size: int) -> int | None:
+        """Return how many sets of ``size`` nodes that are up are safe; ``None`` when they are too many to try."""
+        if self.breaking(0):
+            return 0
+        single = {number for numbers in self.breaking(1) for number in numbers}
+        free = [number for number in self.up if number not in single]
+        if size < 2:
+            return len(free) if size else 1
+        smaller = [self.breaking(less) for less in range(2, size)]
+        if not any(smaller):
+            return comb(len(free), size) - len(self.breaking(size))
+        if comb(len(free), size) > MOST_SETS_TRIED:
+            return None
+        return sum(1 for _ in self._safe_sets(free, size))
+
+    def _safe_sets(self, free: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
+        unsafe = [self.breaking(less) for less in range(size + 1)]
+        return (numbers for numbers in combinations(free, size) if not _holds(numbers, unsafe))
+
+    def count_guaranteed(self, size: int) -> int:
+        """Return how many sets of ``size`` of the nodes that are up are safe whatever the tokens of the nodes are.
+
+        That depends on how many nodes a set has and how many racks it touches, so sets are counted by those two.
+        """
+        racks = [member.rack for member in self.ring.members]
+        away = [racks[number] for number in self.down]
+        ways: dict[tuple[int, int], int] = {(0, len(set(away))): 1}
+        for rack, nodes in Counter(racks[number] for number in self.up).items():
+            grown: Counter[tuple[int, int]] = Counter()
+            for (taken, touched), count in ways.items():
+                for more in range(min(nodes, size - taken) + 1):
+                    grown[taken + more, touched + (more > 0 and rack not in away)] += count * comb(nodes, more)
+            ways = dict(grown)
+        repeats = max(0, self.ring.replication_factor - len(set(racks)))
+        return sum(
+            count
+            for (taken, touched), count in ways.items()
+            if taken == size and touched + min(repeats, taken + len(away) - touched) <= self.spare
+        )
+
+    def is_guaranteed(self, names: Collection[str]) -> bool:
+        """Tell whether the set of nodes is safe whatever the tokens of the nodes are."""
+        members = self.ring.members
+        lost = [member.rack for member in members if member.name in names or not member.is_up]
+        racks = [member.rack for member in members]
+        return most_replicas_lost(racks, lost, self.ring.replication_factor) <= self.spare
+
+    def load(self) -> dict[str, dict[str, float]]:
+        """Return the share of all ``ranges`` and the number of history ``shards`` that each node holds."""
+        return {
+            member.name: {
+                "ranges": shown(sum(self.widths[replicas] for replicas in mine) / _cassandra.TOKENS),
+                "shards": sum(len(self.shards.get(replicas, ())) for replicas in mine),
+            }
+            for member, mine in zip(self.ring.members, self._sets_of, strict=True)
+        }
+
+    def worst(self, size: int, most: int = 1) -> list[tuple[tuple[str, ...], Loss]]:
+        """Return up to ``most`` sets of :meth:`breaking` with what they lose, the largest share of ranges first."""
+        found = nsmallest(most, self.breaking(size).items(), key=lambda item: (-item[1], item[0]))
+        return [(self._names(numbers), self._loss(numbers)) for numbers, _ in found]
+
+    def _names(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self.ring.members[number].name for number in numbers)
+
+    def sets(self, size: int) -> dict[str, Any]:
+        """Return what :func:`analysis` tells of the sets of ``size`` nodes."""
+        total, safe = comb(len(self.up), size), self.count_safe(size)
+        is_listed = safe is not None and safe <= SETS_LISTED and total <= MOST_SETS_TRIED
+        return {
+            "size": size,
+            "total": total,
+            "safe": safe,
+            "guaranteed": self.count_guaranteed(size),
+            "safe_sets": [list(self._names(numbers)) for numbers in self._safe_sets(self.up, size)]
+            if is_listed
+            else [],
+            "breaking": len(self.breaking(size)),
+            "worst": [
+                {"nodes": list(names), "ranges": shown(loss.ranges), "shards": len(loss.shards)}
+                for names, loss in self.worst(size, SETS_LISTED)
+            ],
+        }
+
+    def zones(self) -> list[dict[str, Any]]:
+        """Return what :func:`analysis` tells of the loss of each zone."""
+        names: dict[str, list[str]] = {}
+        for member in self.ring.members:
+            names.setdefault(member.zone, []).append(member.name)
+        found = []
+        for zone, nodes in names.items():
+            loss = self.loss(nodes)
+            found.append(
+                {
+                    "name": zone,
+                    "nodes": nodes,
+                    "safe": not loss.ranges,
+                    "guaranteed": self.is_guaranteed(nodes),
+                    "ranges": shown(loss.ranges),
+                    "shards": len(loss.shards),
+                }
+            )
+        return found
+
+
+def shown(share: float) -> float:
+    """Return a share with as many digits as mean something; only nothing is 0."""
+    return float(f"{share:.6g}")
+
+
+def _holds(numbers: tuple[int, ...], sets: Iterable[Collection[tuple[int, ...]]]) -> bool:
+    """Tell whether ``numbers`` has one of the sets, which are grouped by their size, from none on, in it."""
+    return any(part in same for size, same in enumerate(sets) if same for part in combinations(numbers, size))
+
+
+def founding_ring(members: Sequence[_cassandra.Member], replication_factor: int, tokens_per_node: int) -> TokenRing:
+    """Return the ring that ``members`` found together.
+
+    Raises:
+        ValueError: there is no member, or one of the numbers is not positive.
+    """
+    tokens = _cassandra.founding_tokens(members, tokens_per_node)
+    return TokenRing(
+        [
+            RingMember(str(one["name"]), str(one["zone"]), _cassandra.rack_of(one), tuple(tokens[str(one["name"])]))
+            for one in members
+        ],
+        replication_factor,
+    )
+
+
+def analysis(ring: TokenRing, history_shards: int = 0, sizes: Sequence[int] = SET_SIZES) -> dict[str, Any]:
+    """Return what the ring bears, in the schema of ``docs/fault_tolerance.md``."""
+    safety = RingSafety(ring, history_shards)
+    now = safety.loss()
+    return {
+        "replication_factor": ring.replication_factor,
+        "quorum": safety.quorum,
+        "nodes": len(ring.members),
+        "racks": len({member.rack for member in ring.members}),
+        "history_shards": history_shards,
+        "down": [ring.members[number].name for number in sorted(safety.down)],
+        "now": {"ranges": shown(now.ranges), "shards": len(now.shards)},
+        "sets": [safety.sets(size) for size in sizes],
+        "zones": safety.zones(),
+        "load": safety.load(),
+    }

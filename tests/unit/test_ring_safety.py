@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import Counter
+
+import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _murmur3
 from ansible_collections.zerospof.temporal.plugins.module_utils import _ring_safety as ring
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +30,7 @@ def rings(draw: st.DrawFn) -> tuple[list[ring.RingMember], int]:
         rack = draw(st.sampled_from("pqrst"))
         zone = draw(st.sampled_from("abc"))
         mine, tokens = tokens[:amount], tokens[amount:]
-        members.append(ring.RingMember(f"n{number}", zone, rack, tuple(mine)))
+        members.append(ring.RingMember(f"n{number}", zone, rack, tuple(mine), is_up=draw(st.integers(0, 5)) > 0))
     return members, draw(st.integers(1, 7))
 
 
@@ -59,3 +65,201 @@ def test_replicas_are_those_of_the_walk_of_cassandra(made: tuple[list[ring.RingM
     model = ring.TokenRing(members, factor)
     for asked in (token, LOWEST, HIGHEST, *(mine for member in members for mine in member.tokens)):
         assert model.replicas(asked) == tuple(member.name for member in walk(members, factor, asked))
+
+
+@settings(max_examples=100, deadline=None)
+@given(rings(), st.integers(LOWEST, HIGHEST))
+def test_replicas_are_distinct_and_spread_over_racks(made: tuple[list[ring.RingMember], int], token: int) -> None:
+    members, factor = made
+    replicas = ring.TokenRing(members, factor).replicas(token)
+    assert len(replicas) == len(set(replicas)) == min(factor, len(members))
+    racks = {member.name: member.rack for member in members}
+    held = Counter(racks[name] for name in replicas)
+    if factor <= len(set(racks.values())):
+        assert max(held.values()) == 1
+    else:
+        assert set(held) == set(racks.values()) or len(replicas) < len(set(racks.values()))
+
+
+@pytest.mark.parametrize(
+    ("members", "factor", "complaint"),
+    [
+        ([], 3, "at least one node and one replica"),
+        ([ring.RingMember("a", "z", "r", (1,))], 0, "at least one node and one replica"),
+        ([ring.RingMember("a", "z", "r", ())], 3, "a node of a ring has tokens, but not a"),
+        ([ring.RingMember("a", "z", "r", (1,)), ring.RingMember("b", "z", "r", (1,))], 3, "the same token"),
+        ([ring.RingMember("a", "z", "r", (1,)), ring.RingMember("a", "z", "r", (2,))], 3, "the same name"),
+    ],
+)
+def test_what_is_no_ring_is_refused(members: list[ring.RingMember], factor: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ring.TokenRing(members, factor)
+
+
+# What a loss takes
+
+
+SHARDS = 20
+
+
+def brute_losses(members: list[ring.RingMember], factor: int) -> dict[frozenset[str], tuple[int, list[int]]]:
+    """Tokens and history shards without a quorum, range by range, for every loss of up to three nodes that are up."""
+    down = {member.name for member in members if not member.is_up}
+    tokens = sorted(token for member in members for token in member.tokens)
+    width = {token: (token - before) % 2**64 or 2**64 for before, token in itertools.pairwise([tokens[-1], *tokens])}
+    ranges = [(wide, {one.name for one in walk(members, factor, token)}) for token, wide in width.items()]
+    shards = [
+        (shard, {one.name for one in walk(members, factor, _murmur3.history_shard_token(shard))})
+        for shard in range(1, SHARDS + 1)
+    ]
+    return {
+        frozenset(lost): (
+            sum(wide for wide, held in ranges if len(held - down - set(lost)) <= factor // 2),
+            [shard for shard, held in shards if len(held - down - set(lost)) <= factor // 2],
+        )
+        for size in range(4)
+        for lost in itertools.combinations([member.name for member in members if member.is_up], size)
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(rings())
+def test_every_answer_equals_trying_out_every_loss(made: tuple[list[ring.RingMember], int]) -> None:
+    members, factor = made
+    safety = ring.RingSafety(ring.TokenRing(members, factor), SHARDS)
+    up = [member.name for member in members if member.is_up]
+    lost = brute_losses(members, factor)
+    for names, (tokens, shards) in lost.items():
+        found = safety.loss(names)
+        assert (found.ranges, list(found.shards)) == (pytest.approx(tokens / 2**64), shards)
+    for size in range(4):
+        sets = [names for names in lost if len(names) == size]
+        assert safety.count_safe(size) == sum(not lost[names][0] for names in sets)
+        breaking = {
+            names: lost[names][0]
+            for names in sets
+            if lost[names][0] and not any(lost[names - {one}][0] for one in names)
+        }
+        assert {
+            frozenset(safety._names(numbers)): width for numbers, width in safety.breaking(size).items()
+        } == breaking
+        worst = [(frozenset(names), loss.ranges) for names, loss in safety.worst(size, 2)]
+        assert [share for _, share in worst] == pytest.approx(
+            [width / 2**64 for width in sorted(breaking.values(), reverse=True)[:2]]
+        )
+        guaranteed = [names for names in sets if safety.is_guaranteed(names)]
+        assert safety.count_guaranteed(size) == len(guaranteed)
+        assert not any(lost[names][0] for names in guaranteed)
+        told = safety.sets(size)
+        assert told["total"] == math.comb(len(up), size)
+        assert len(told["safe_sets"]) == (told["safe"] if told["safe"] <= ring.SETS_LISTED else 0)
+        assert all(not lost[frozenset(names)][0] for names in told["safe_sets"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(rings(), st.data())
+def test_a_part_of_a_safe_set_is_safe(made: tuple[list[ring.RingMember], int], data: st.DataObject) -> None:
+    members, factor = made
+    safety = ring.RingSafety(ring.TokenRing(members, factor), SHARDS)
+    names = [member.name for member in members]
+    lost = data.draw(st.sets(st.sampled_from(names)))
+    part = data.draw(st.sets(st.sampled_from(sorted(lost)))) if lost else set()
+    whole, less = safety.loss(lost), safety.loss(part)
+    assert less.ranges <= whole.ranges + 1e-9
+    assert set(less.shards) <= set(whole.shards)
+    assert safety.is_guaranteed(part) or not safety.is_guaranteed(lost)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from("pqrst"), min_size=1, max_size=8), st.integers(1, 7), st.data())
+def test_what_is_not_guaranteed_happens_with_some_tokens(racks: list[str], factor: int, data: st.DataObject) -> None:
+    lost = data.draw(st.lists(st.booleans(), min_size=len(racks), max_size=len(racks)))
+    order = sorted(range(len(racks)), key=lambda number: not lost[number])
+    members = [ring.RingMember(f"n{number}", "z", racks[number], (token,)) for token, number in enumerate(order)]
+    held = ring.TokenRing(members, factor).replicas(0)
+    gone = [racks[number] for number in order if lost[number]]
+    assert sum(lost[int(name[1:])] for name in held) == ring.most_replicas_lost(racks, gone, factor)
+
+
+@given(rings())
+def test_every_node_carries_what_the_ring_puts_on_it(made: tuple[list[ring.RingMember], int]) -> None:
+    members, factor = made
+    load = ring.RingSafety(ring.TokenRing(members, factor), SHARDS).load()
+    copies = min(factor, len(members))
+    assert sum(one["ranges"] for one in load.values()) == pytest.approx(copies, rel=1e-4)
+    assert sum(one["shards"] for one in load.values()) == copies * SHARDS
+
+
+# A ring before it is made
+
+
+def founded(*sizes: int, factor: int, racks_per_zone: int = 1) -> ring.TokenRing:
+    """The ring that so many nodes in zone after zone found."""
+    members = [
+        {"name": f"{zone}{number}", "zone": f"az_{zone}", "rack": f"{zone}-{number % racks_per_zone}"}
+        for zone, size in zip("abcdef", sizes, strict=False)
+        for number in range(1, size + 1)
+    ]
+    return ring.founding_ring(members, factor, 16)
+
+
+def counts(made: ring.TokenRing, size: int) -> tuple[int | None, int, int]:
+    """How many sets of a size are safe with these tokens, with any, and how many there are."""
+    told = ring.RingSafety(made).sets(size)
+    return told["safe"], told["guaranteed"], told["total"]
+
+
+def zones(made: ring.TokenRing) -> tuple[bool, bool]:
+    """Whether every zone can be lost with these tokens, and with any."""
+    told = ring.RingSafety(made).zones()
+    return all(zone["safe"] for zone in told), all(zone["guaranteed"] for zone in told)
+
+
+@pytest.mark.parametrize(("sizes", "pairs"), [((2, 2, 2), (3, 3, 15)), ((2, 2, 1), (2, 2, 10)), ((1, 1, 1), (0, 0, 3))])
+def test_three_copies_bear_a_zone_and_pairs_of_one_zone_alone(sizes: tuple[int, ...], pairs: tuple[int, ...]) -> None:
+    made = founded(*sizes, factor=3)
+    assert zones(made) == (True, True)
+    assert counts(made, 2) == pairs
+    for names in ring.RingSafety(made).sets(2)["safe_sets"]:
+        assert names[0][0] == names[1][0]
+
+
+def test_the_tokens_of_founders_spare_pairs_that_other_tokens_do_not() -> None:
+    assert counts(founded(3, 3, 3, factor=3), 2) == (18, 9, 36)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "racks", "guaranteed"),
+    [((2, 2, 1), 1, True), ((2, 2, 2), 1, True), ((4, 4, 2), 2, True), ((3, 3, 3), 1, False), ((4, 4, 4), 1, False)],
+)
+def test_five_copies_bear_any_pair_and_any_zone_with_two_nodes_or_racks_in_it(
+    sizes: tuple[int, ...], racks: int, guaranteed: bool
+) -> None:
+    made = founded(*sizes, factor=5, racks_per_zone=racks)
+    assert counts(made, 2)[1] == counts(made, 2)[2]
+    assert zones(made)[1] is guaranteed
+
+
+def test_five_copies_on_three_nodes_a_zone_lose_the_zone_when_a_node_joins() -> None:
+    members = founded(3, 3, 3, factor=5).members
+    assert zones(ring.TokenRing(members, 5)) == (True, False)
+    some_tokens = tuple(range(12345, 2**63, 2**59))
+    assert zones(ring.TokenRing([*members, ring.RingMember("a4", "az_a", "a-0", some_tokens)], 5)) == (False, False)
+
+
+def test_a_node_that_is_down_leaves_less_to_lose() -> None:
+    members = [
+        ring.RingMember(one.name, one.zone, one.rack, one.tokens, is_up=one.name != "a1")
+        for one in founded(2, 2, 2, factor=3).members
+    ]
+    told = ring.analysis(ring.TokenRing(members, 3), 512)
+    assert told["down"] == ["a1"]
+    assert told["now"] == {"ranges": 0.0, "shards": 0}
+    assert told["sets"][0]["safe_sets"] == [["a2"]]
+    assert [zone["name"] for zone in told["zones"] if zone["safe"]] == ["az_a"]
+
+
+def test_shares_of_a_founded_ring_are_even() -> None:
+    told = ring.analysis(founded(2, 2, 2, factor=3), 512)
+    assert {one["ranges"] for one in told["load"].values()} == {0.5}
+    assert sum(one["shards"] for one in told["load"].values()) == 3 * 512
