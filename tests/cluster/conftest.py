@@ -29,6 +29,7 @@ RECAP = re.compile(r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unre
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--profile", default="ha_postgresql", help="inventory of inventories/ to bring up")
+    parser.addoption("--running", metavar="LAB", help="use this lab of make lab instead; not for tests of virgin hosts")
 
 
 # What changes the cluster for good comes last.
@@ -114,8 +115,14 @@ def profile(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def virgin(profile: str) -> Iterator[LiveCluster]:
+def running(request: pytest.FixtureRequest) -> str | None:
+    return request.config.getoption("--running")
+
+
+@pytest.fixture(scope="session")
+def virgin(profile: str, running: str | None) -> Iterator[LiveCluster]:
     """Hosts on which nothing has been installed, with the software ready on the control node."""
+    assert running is None
     live = LiveCluster(profile, NAME, SUBNET)
     lab("down", "--name", NAME, "--missing-ok")
     prepare(live)
@@ -143,9 +150,12 @@ def plan(virgin: LiveCluster) -> Plan:
 
 
 @pytest.fixture(scope="session")
-def cluster(virgin: LiveCluster, plan: Plan) -> LiveCluster:
+def cluster(request: pytest.FixtureRequest, profile: str, running: str | None) -> LiveCluster:
     """The cluster, brought up from nothing, after check mode has planned it."""
-    assert plan.run.output
+    if running is not None:
+        return LiveCluster(profile, running)
+    virgin: LiveCluster = request.getfixturevalue("virgin")
+    assert request.getfixturevalue("plan").run.output
     deploy(virgin)
     return virgin
 
