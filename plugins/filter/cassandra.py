@@ -1,11 +1,22 @@
-"""Filters about the ring of Cassandra; the arithmetic is in ``module_utils/_cassandra.py``."""
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Filters about the ring of Cassandra; the arithmetic is in ``module_utils``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra
+from ansible.errors import AnsibleFilterError
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _ring_safety
+
+
+def ring_safety(*args: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Let what is no ring end the play with its reason alone."""
+    try:
+        return _ring_safety.ring_safety(*args, **options)
+    except ValueError as error:
+        raise AnsibleFilterError(f"ring_safety: {error}") from error
 
 
 class FilterModule:
@@ -13,4 +24,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filter names and their functions."""
-        return {"cassandra_founding_tokens": _cassandra.founding_tokens}
+        return {
+            "cassandra_founding_tokens": _cassandra.founding_tokens,
+            "cassandra_racks": _cassandra.with_racks,
+            "ring_safety": ring_safety,
+        }

@@ -61,6 +61,12 @@ def rack_of(member: Member) -> str:
     return str(member.get("rack") or member["zone"])
 
 
+def with_racks(members: Sequence[Member], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the members, those whose host has ``cassandra_rack`` with that rack."""
+    racks = {str(member["name"]): hostvars[member["name"]].get("cassandra_rack") for member in members}
+    return [{**member, **({"rack": rack} if (rack := racks[str(member["name"])]) else {})} for member in members]
+
+
 def founding_tokens(members: Sequence[Member], tokens_per_node: int) -> dict[str, list[int]]:
     """Return the tokens with which each member founds the ring, by its name.
 

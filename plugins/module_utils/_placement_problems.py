@@ -11,7 +11,6 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import 
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import (
     HA_PROFILES,
     VARIABLES,
-    quorum,
     spof_report,
 )
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import (
@@ -107,18 +106,22 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
 
 def _ring_problems(cluster: Cluster) -> Iterator[str]:
     nodes = cluster.members("cassandra")
-    racks = {zone for node in nodes for zone in cluster.zones_of.get(node, [])}
+    own = cluster.by_host("cassandra_rack")
+    racks = {own.get(node) or zone for node in nodes for zone in cluster.zones_of.get(node, [])}
     for factor, _ in cluster.values("cassandra_replication_factor"):
         name = f"cassandra_replication_factor: {factor}"
         if factor < REPLICAS_OF_HA:
             yield f"{name} cannot keep a quorum without one node; profile ha_cassandra needs at least {REPLICAS_OF_HA}"
         if factor > len(nodes):
             yield f"{name}, but there are {len(nodes)} nodes ({listed(nodes)}); add nodes or lower the factor"
-        elif len(racks) < min(factor, quorum(factor) + 1):
+        elif factor >= REPLICAS_OF_HA and len(racks) < ZONES_OF_HA:
             yield (
-                f"{name}, but the nodes are in {len(racks)} racks ({', '.join(sorted(racks))}); "
-                f"put a node into a third {ZONE_PREFIX}* group"
+                f"{name}, but the nodes are in {len(racks)} racks ({', '.join(sorted(racks))}): without one of "
+                f"them ranges have no quorum; put nodes into {ZONES_OF_HA} {ZONE_PREFIX}* groups"
             )
+    for tokens, hosts in cluster.values("cassandra_tokens_per_node"):
+        if tokens < 1:
+            yield f"cassandra_tokens_per_node{cluster.where(hosts)}: {tokens} must be at least 1; 16 suits most rings"
 
 
 def _address_problems(cluster: Cluster) -> Iterator[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nsmallest
@@ -24,7 +24,7 @@ from typing import Any
 from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _murmur3
 
 SET_SIZES = (1, 2, 3)
-"""Sizes of the sets of nodes that an analysis counts."""
+"""Sizes of the sets of nodes that a report counts."""
 MOST_SETS_TRIED = 200_000
 """Sets that are tried one by one, a quarter of a second, where there is no shorter way to count them."""
 SETS_LISTED = 20
@@ -206,19 +206,32 @@ class RingSafety:
         return self._breaking[size]
 
     def count_safe(self, size: int) -> int | None:
-        """Return how many sets of ``size`` nodes that are up are safe; ``None`` when they are too many to try."""
+        """Return how many sets of ``size`` nodes that are up are safe; ``None`` when there is no short way to count.
+
+        Up to three nodes there always is one.
+        """
         if self.breaking(0):
             return 0
         single = {number for numbers in self.breaking(1) for number in numbers}
         free = [number for number in self.up if number not in single]
+        total = comb(len(free), size)
         if size < 2:
-            return len(free) if size else 1
-        smaller = [self.breaking(less) for less in range(2, size)]
-        if not any(smaller):
-            return comb(len(free), size) - len(self.breaking(size))
-        if comb(len(free), size) > MOST_SETS_TRIED:
-            return None
-        return sum(1 for _ in self._safe_sets(free, size))
+            return total
+        if not any(self.breaking(less) for less in range(2, size)):
+            return total - len(self.breaking(size))
+        if size == 3:
+            return total - self._triples_with_a_pair(len(free)) - len(self.breaking(3))
+        return sum(1 for _ in self._safe_sets(free, size)) if total <= MOST_SETS_TRIED else None
+
+    def _triples_with_a_pair(self, nodes: int) -> int:
+        """Return how many sets of three of so many nodes have an unsafe pair in them: one, or two, or three."""
+        others: dict[int, set[int]] = {}
+        for one, other in self.breaking(2):
+            others.setdefault(one, set()).add(other)
+            others.setdefault(other, set()).add(one)
+        three = sum(len(others[one] & others[other]) for one, other in self.breaking(2)) // 3
+        with_two = sum(comb(len(partners), 2) for partners in others.values())
+        return len(self.breaking(2)) * (nodes - 2) - with_two + three
 
     def _safe_sets(self, free: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
         unsafe = [self.breaking(less) for less in range(size + 1)]
@@ -271,7 +284,7 @@ class RingSafety:
         return tuple(self.ring.members[number].name for number in numbers)
 
     def sets(self, size: int) -> dict[str, Any]:
-        """Return what :func:`analysis` tells of the sets of ``size`` nodes."""
+        """Return what :meth:`report` tells of the sets of ``size`` nodes."""
         total, safe = comb(len(self.up), size), self.count_safe(size)
         is_listed = safe is not None and safe <= SETS_LISTED and total <= MOST_SETS_TRIED
         return {
@@ -290,7 +303,7 @@ class RingSafety:
         }
 
     def zones(self) -> list[dict[str, Any]]:
-        """Return what :func:`analysis` tells of the loss of each zone."""
+        """Return what :meth:`report` tells of the loss of each zone."""
         names: dict[str, list[str]] = {}
         for member in self.ring.members:
             names.setdefault(member.zone, []).append(member.name)
@@ -308,6 +321,22 @@ class RingSafety:
                 }
             )
         return found
+
+    def report(self, sizes: Sequence[int] = SET_SIZES) -> dict[str, Any]:
+        """Return what the ring bears, in the schema of ``docs/fault_tolerance.md``."""
+        now = self.loss()
+        return {
+            "replication_factor": self.ring.replication_factor,
+            "quorum": self.quorum,
+            "nodes": len(self.ring.members),
+            "racks": len({member.rack for member in self.ring.members}),
+            "history_shards": self.history_shards,
+            "down": list(self._names(sorted(self.down))),
+            "now": {"ranges": shown(now.ranges), "shards": len(now.shards)},
+            "sets": [self.sets(size) for size in sizes],
+            "zones": self.zones(),
+            "load": self.load(),
+        }
 
 
 def shown(share: float) -> float:
@@ -327,28 +356,77 @@ def founding_ring(members: Sequence[_cassandra.Member], replication_factor: int,
         ValueError: there is no member, or one of the numbers is not positive.
     """
     tokens = _cassandra.founding_tokens(members, tokens_per_node)
-    return TokenRing(
-        [
-            RingMember(str(one["name"]), str(one["zone"]), _cassandra.rack_of(one), tuple(tokens[str(one["name"])]))
-            for one in members
-        ],
-        replication_factor,
+    return TokenRing([_member(one, tokens[str(one["name"])]) for one in members], replication_factor)
+
+
+def _member(member: Mapping[str, Any], tokens: Iterable[int | str]) -> RingMember:
+    return RingMember(
+        name=str(member["name"]),
+        zone=str(member.get("zone") or ""),
+        rack=_cassandra.rack_of(member),
+        tokens=tuple(sorted(int(token) for token in tokens)),
+        is_up=bool(member.get("is_up", True)),
+        address=str(member.get("address") or ""),
     )
 
 
-def analysis(ring: TokenRing, history_shards: int = 0, sizes: Sequence[int] = SET_SIZES) -> dict[str, Any]:
-    """Return what the ring bears, in the schema of ``docs/fault_tolerance.md``."""
+def live_members(
+    members: Sequence[_cassandra.Member], nodes: Sequence[Mapping[str, Any]], down: Collection[str] = ()
+) -> list[RingMember]:
+    """Return the members of a live ring, those of the inventory first and in its order.
+
+    ``nodes`` has ``address``, ``rack`` and ``tokens`` of every node as one of them tells it, and ``down`` the addresses
+    of those that do not live. A node without tokens is not in the ring yet. A node that is not in the inventory has its
+    address as its name and no zone.
+    """
+    named = {str(member["address"]): member for member in members}
+    order = {address: number for number, address in enumerate(named)}
+    found = [
+        _member({"name": at, **named.get(at, {}), **node, "is_up": at not in down}, node["tokens"])
+        for node in nodes
+        if node["tokens"]
+        for at in [node["address"]]
+    ]
+    return sorted(found, key=lambda one: (order.get(one.address, len(order)), one.address))
+
+
+def copies_in(replication: Mapping[str, str], datacenter: str) -> int:
+    """Return how many copies a keyspace keeps in a data centre; ``replication`` is that of ``system_schema.keyspaces``.
+
+    Raises:
+        ValueError: the keyspace is placed in another way; the text says how.
+    """
+    kind = str(replication.get("class")).rpartition(".")[2]
+    if kind != "NetworkTopologyStrategy":
+        raise ValueError(f"is placed by {kind}, not by NetworkTopologyStrategy")
+    copies = str(replication.get(datacenter, 0))
+    if not copies.isdecimal() or not int(copies):
+        raise ValueError(f"keeps {copies} copies in data centre {datacenter}")
+    return int(copies)
+
+
+def ring_safety(
+    members: Sequence[Mapping[str, Any]],
+    replication_factor: int,
+    history_shards: int = 0,
+    tokens_per_node: int = 0,
+    lost: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return :meth:`RingSafety.report` of a ring, and with ``lost`` what the loss of just these nodes takes.
+
+    ``members`` have ``tokens``, or get those of founders when ``tokens_per_node`` is given.
+
+    Raises:
+        ValueError: there is no such ring, or no node of a name in ``lost``.
+    """
+    if tokens_per_node:
+        founders = _cassandra.founding_tokens(members, tokens_per_node)
+        members = [{**one, "tokens": founders[str(one["name"])]} for one in members]
+    ring = TokenRing([_member(one, one.get("tokens") or ()) for one in members], replication_factor)
+    if unknown := set(lost) - {member.name for member in ring.members}:
+        raise ValueError(f"no node of the ring is {', '.join(sorted(unknown))}")
     safety = RingSafety(ring, history_shards)
-    now = safety.loss()
-    return {
-        "replication_factor": ring.replication_factor,
-        "quorum": safety.quorum,
-        "nodes": len(ring.members),
-        "racks": len({member.rack for member in ring.members}),
-        "history_shards": history_shards,
-        "down": [ring.members[number].name for number in sorted(safety.down)],
-        "now": {"ranges": shown(now.ranges), "shards": len(now.shards)},
-        "sets": [safety.sets(size) for size in sizes],
-        "zones": safety.zones(),
-        "load": safety.load(),
-    }
+    if not lost:
+        return safety.report()
+    loss = safety.loss(lost)
+    return {**safety.report(), "lost": {"nodes": [*lost], "ranges": shown(loss.ranges), "shards": [*loss.shards]}}

@@ -10,10 +10,15 @@ requirements do, so tiers that share a host are each judged on the loss of that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.zerospof.temporal.plugins.module_utils._ring_safety import (
+    RingSafety,
+    founding_ring,
+    quorum,
+)
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import (
     REQUIRED_TIERS,
     Groups,
@@ -29,6 +34,9 @@ SCHEMA_VERSION = 1
 HA_PROFILES = ("ha_postgresql", "ha_cassandra")
 OPTIONAL_TIERS = ("temporal_ui", "temporal_workers")
 DEFAULT_REPLICATION_FACTOR = 3
+REPLICATION_FACTOR_OF_ANY_PAIR = 5
+DEFAULT_TOKENS_PER_NODE = 16
+DEFAULT_HISTORY_SHARDS = 512
 SYNCHRONOUS_STANDBYS = 1
 """Standbys that hold every acknowledged write: ``synchronous_node_count`` of the role patroni."""
 NO_WORKFLOW = "no workflow starts or goes on"
@@ -37,6 +45,8 @@ VARIABLES = (
     "patroni_config_overrides",
     "cassandra_rack",
     "cassandra_replication_factor",
+    "cassandra_tokens_per_node",
+    "temporal_history_shards",
 )
 DATABASE_ZONES = 3
 LOSSES = {"any_one_host": "any 1 host", "any_one_az": "any 1 AZ", "any_two_hosts": "any 2 hosts"}
@@ -72,6 +82,14 @@ class Requirement:
         """Return hosts, at most ``size`` of them, whose loss breaks the requirement; ``None`` when there are none."""
         raise NotImplementedError
 
+    def breakage(self, lost: frozenset[str]) -> str:
+        """Return what is left without the hosts ``lost``, which break the requirement."""
+        return self.broken
+
+    def shares(self, size: int) -> str:
+        """Return how many of the sets of ``size`` hosts may be lost, as words; empty when nobody counts them."""
+        return ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold(Requirement):
@@ -93,42 +111,42 @@ class Threshold(Requirement):
 
 @dataclass(frozen=True, kw_only=True)
 class Ring(Requirement):
-    """Quorum on every token range of a Cassandra ring, by counting replicas over racks.
+    """Quorum on every token range of a Cassandra ring, whatever tokens its nodes have.
 
-    NetworkTopologyStrategy puts a replica of a range on the next node of each new rack and, when there are fewer racks
-    than replicas, ``replication_factor - racks`` more on nodes of racks that it has seen. So a loss costs some range at
-    most one replica per rack that it touches, and one more for each further node of those racks up to that number of
-    repeats. Which ranges lie on which nodes depends on the tokens; with virtual nodes nearly every combination occurs,
-    so the worst case is taken as real. ``racks`` holds the rack of each of the ``hosts``.
+    A ring gets other tokens whenever a node joins it, so a promise is one only when it holds for any.
+    ``founded`` is the ring that the hosts found; it shows what a loss takes on the first day. ``None`` without hosts.
     """
 
-    racks: tuple[str, ...]
-    replication_factor: int
-
-    @property
-    def repeats(self) -> int:
-        """Replicas of a range that stand on racks which hold one already."""
-        return max(0, self.replication_factor - len(set(self.racks)))
-
-    @property
-    def spare_replicas(self) -> int:
-        """Replicas of a range that may be lost with a quorum left; negative when the nodes cannot hold a quorum."""
-        return min(self.replication_factor, len(self.hosts)) - quorum(self.replication_factor)
+    founded: RingSafety | None
 
     def fails(self, lost: frozenset[str]) -> bool:
         """See :meth:`Requirement.fails`."""
-        racks = [rack for host, rack in zip(self.hosts, self.racks, strict=True) if host in lost]
-        touched = len(set(racks))
-        return touched + min(self.repeats, len(racks) - touched) > self.spare_replicas
+        return self.founded is None or not self.founded.is_guaranteed(lost)
 
     def breaking_set(self, size: int) -> tuple[str, ...] | None:
-        """See :meth:`Requirement.breaking_set`."""
-        first: dict[str, str] = {}
-        for host, rack in zip(self.hosts, self.racks, strict=True):
-            first.setdefault(rack, host)
-        others = [host for host in self.hosts if host not in first.values()] if self.repeats else []
-        worst = (*first.values(), *others[: self.repeats])[: max(0, self.spare_replicas + 1)]
-        return worst if len(worst) <= size and self.fails(frozenset(worst)) else None
+        """See :meth:`Requirement.breaking_set`: of the smallest sets, the one that takes most on the first day."""
+        if self.founded is None:
+            return ()
+        worst = (names for smaller in range(size + 1) for names, _ in self.founded.worst(smaller))
+        return next(worst, None)
+
+    def breakage(self, lost: frozenset[str]) -> str:
+        """See :meth:`Requirement.breakage`."""
+        if self.founded is None:
+            return self.broken
+        loss, shards = self.founded.loss(lost), self.founded.history_shards
+        short = f"keep fewer than {self.founded.quorum} of {self.founded.ring.replication_factor} replicas"
+        if not loss.ranges:
+            return f"ranges can {short} once a node has joined with tokens of its own"
+        return f"{_percent(loss.ranges)} of the ranges and {len(loss.shards)} of {shards} history shards {short}"
+
+    def shares(self, size: int) -> str:
+        """See :meth:`Requirement.shares`."""
+        if self.founded is None:
+            return ""
+        told = self.founded.sets(size)
+        always = f", {told['guaranteed']} whatever the tokens" if told["guaranteed"] != told["safe"] else ""
+        return f"{told['safe']} of {told['total']} {'pairs' if size > 1 else 'nodes'} can be lost{always}"
 
 
 @dataclass(frozen=True)
@@ -141,11 +159,6 @@ class Tier:
     requirements: tuple[Requirement, ...]
 
 
-def quorum(replicas: int) -> int:
-    """Return the smallest majority of ``replicas``."""
-    return replicas // 2 + 1
-
-
 class _Inventory:
     """The inventory with the questions that the tiers ask it."""
 
@@ -156,10 +169,16 @@ class _Inventory:
         self.tiers = tiers
         self.zones = sorted(zone_names(groups))
         self.zones_by_host = zones_by_host(groups)
+        # Ansible puts the variables of a host together anew at every access.
+        self.variables: dict[str, Mapping[str, Any]] = {}
 
     def variable(self, host: str, name: str) -> Any:  # noqa: ANN401
         """Value of a variable of ``host``; ``None`` when it is not set."""
-        return self.hostvars[host].get(name) if host in self.hostvars else None
+        if host not in self.hostvars:
+            return None
+        if host not in self.variables:
+            self.variables[host] = self.hostvars[host]
+        return self.variables[host].get(name)
 
     def hosts(self, tier: str) -> list[str]:
         """Hosts of ``tier``."""
@@ -169,10 +188,10 @@ class _Inventory:
         """Rack of a Cassandra node: its zone unless the host says otherwise."""
         return str(self.variable(host, "cassandra_rack") or ",".join(self.zones_by_host.get(host, [])))
 
-    def replication_factor(self) -> int:
-        """Replicas of each Cassandra range."""
-        values = (self.variable(host, "cassandra_replication_factor") for host in self.hosts("cassandra"))
-        return int(next((value for value in values if value is not None), DEFAULT_REPLICATION_FACTOR))
+    def of_ring(self, name: str, default: int) -> int:
+        """Value of a number that all Cassandra nodes share."""
+        values = (self.variable(host, name) for host in self.hosts("cassandra"))
+        return int(next((value for value in values if value is not None), default))
 
     def synchronous_standbys(self) -> int:
         """Standbys of PostgreSQL that hold every acknowledged write."""
@@ -200,9 +219,13 @@ class _Inventory:
         return f"have in {{groups}} {rule}" + (f": add hosts of {_and(free)}" if free else "")
 
 
-def _and(words: Iterable[str]) -> str:
+def _and(words: Iterable[str], link: str = "and") -> str:
     *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} {link} {last}" if most else last
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
 
 
 def _one_of(inventory: _Inventory, tier: str, hosts: Sequence[str], what: str, effect: str) -> Threshold:
@@ -292,19 +315,35 @@ def _postgresql(inventory: _Inventory) -> Threshold:
     )
 
 
-def cassandra_ring(inventory: _Inventory) -> Ring:
-    """Return what the Cassandra ring of the inventory needs."""
+def _founded(inventory: _Inventory, factor: int) -> RingSafety | None:
+    nodes = [
+        {"name": host, "zone": ",".join(inventory.zones_by_host.get(host, [])), "rack": inventory.rack(host)}
+        for host in inventory.hosts("cassandra")
+    ]
+    if not nodes:
+        return None
+    # That a number cannot be is for preflight to say.
+    tokens = max(1, inventory.of_ring("cassandra_tokens_per_node", DEFAULT_TOKENS_PER_NODE))
+    return RingSafety(
+        founding_ring(nodes, max(1, factor), tokens),
+        inventory.of_ring("temporal_history_shards", DEFAULT_HISTORY_SHARDS),
+    )
+
+
+def _cassandra(inventory: _Inventory) -> Ring:
     hosts = inventory.hosts("cassandra")
-    factor = inventory.replication_factor()
+    factor = inventory.of_ring("cassandra_replication_factor", DEFAULT_REPLICATION_FACTOR)
+    remedy = inventory.spread(hosts, 3, "cassandra_replication_factor: 3 and as many nodes in each of three zones")
+    if factor >= REPLICATION_FACTOR_OF_ANY_PAIR:
+        remedy += f"; or at least {factor} racks (cassandra_rack) with at most {factor - quorum(factor)} in a zone"
     return Ring(
         hosts=tuple(hosts),
         group=tier_group("cassandra", inventory.tiers),
-        racks=tuple(inventory.rack(host) for host in hosts),
-        replication_factor=factor,
+        founded=_founded(inventory, factor),
         rule=f"{quorum(factor)} of {factor} replicas of every range must live",
-        broken=f"some ranges keep fewer than {quorum(factor)} of {factor} replicas",
+        broken="no Cassandra node is left",
         effect="workflows on the lost ranges stand still until a node is back",
-        remedy=inventory.spread(hosts, 3, "cassandra_replication_factor: 3 and as many nodes in each of three zones"),
+        remedy=remedy,
     )
 
 
@@ -330,7 +369,7 @@ def _tiers(inventory: _Inventory, vip: str) -> list[Tier]:
             ),
         ),
         "temporal_workers": _workers(inventory),
-        "cassandra": (cassandra_ring(inventory),),
+        "cassandra": (_cassandra(inventory),),
         "postgresql": (_postgresql(inventory), _etcd(inventory)),
         "etcd": (_etcd(inventory),),
     }
@@ -343,20 +382,27 @@ def _tiers(inventory: _Inventory, vip: str) -> list[Tier]:
 
 
 def _verdict_host_loss(tier: Tier, size: int) -> tuple[bool, str]:
-    broken = [
-        f"without {_and(example)}, {need.broken}" if example else need.broken
-        for need in tier.requirements
-        if (example := need.breaking_set(size)) is not None
-    ]
+    broken = []
+    for need in tier.requirements:
+        example = need.breaking_set(size)
+        if example is not None:
+            left = need.breakage(frozenset(example))
+            broken += filter(None, (need.shares(size), f"without {_and(example)}, {left}" if example else left))
     return not broken, "; ".join(broken or dict.fromkeys(need.rule for need in tier.requirements))
 
 
 def _verdict_zone_loss(tier: Tier, inventory: _Inventory) -> tuple[bool, str]:
     broken = [f"{host} is in no az_* group" for host in tier.hosts if host not in inventory.zones_by_host]
     for need in tier.requirements:
-        zones = [zone for zone in inventory.zones if need.fails(frozenset(inventory.groups[zone]))]
-        if zones or need.fails(frozenset()):
-            broken.append(f"without {_and(zones)}, {need.broken}" if zones else need.broken)
+        if need.fails(frozenset()):
+            broken.append(need.breakage(frozenset()))
+            continue
+        zones: dict[str, list[str]] = {}
+        for zone in inventory.zones:
+            lost = frozenset(inventory.groups[zone])
+            if need.fails(lost):
+                zones.setdefault(need.breakage(lost), []).append(zone)
+        broken += [f"without {_and(names, 'or')}, {left}" for left, names in zones.items()]
     return not broken, "; ".join(broken or dict.fromkeys(need.rule for need in tier.requirements))
 
 
@@ -370,6 +416,11 @@ def _verdicts(tier: Tier, inventory: _Inventory) -> dict[str, Any]:
         **{f"survives_{loss}": survives for loss, (survives, _) in found.items()},
         "reasons": {loss: reason for loss, (_, reason) in found.items()},
     }
+
+
+def _ring_row(tier: Tier) -> dict[str, Any]:
+    rings = [need.founded for need in tier.requirements if isinstance(need, Ring) and need.founded]
+    return {"ring": rings[0].report()} if rings else {}
 
 
 def _members(hosts: Sequence[str], inventory: _Inventory) -> dict[str, list[str]]:
@@ -433,6 +484,7 @@ def spof_report(
             "members": _members(tier.hosts, inventory),
             "unplaced": [host for host in tier.hosts if host not in inventory.zones_by_host],
             **_verdicts(tier, inventory),
+            **_ring_row(tier),
         }
         for tier in found
     ]

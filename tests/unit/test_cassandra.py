@@ -110,6 +110,11 @@ def test_a_rack_of_its_own_counts_before_the_zone() -> None:
     assert tokens["a2"][0] - tokens["a1"][0] == start.TOKENS // 2 + 1
 
 
+def test_members_have_the_racks_of_their_hosts() -> None:
+    found = start.with_racks(layout(2), {"a0": {"cassandra_rack": "a-0"}, "a1": {"cassandra_rack": ""}})
+    assert found == [{"name": "a0", "zone": "az_a", "rack": "a-0"}, {"name": "a1", "zone": "az_a"}]
+
+
 MEMBERS = [{"name": f"c-{zone}", "address": f"192.0.2.1{n}", "zone": f"az_{zone}"} for n, zone in enumerate("abc", 1)]
 WHOLE = [start.RingNode(row["address"], True, "N", row["zone"]) for row in MEMBERS]
 AGREED = {node.address: "v1" for node in WHOLE}

@@ -189,7 +189,7 @@ def test_a_missing_tier_is_named_with_its_group() -> None:
 # Cassandra
 
 
-def cassandra(nodes: dict[str, int], factor: int) -> list[str]:
+def cassandra(nodes: dict[str, int], factor: int, racks_per_zone: int = 1, tokens: int = 16) -> list[str]:
     """What preflight says about a ring of ``nodes`` per zone."""
     groups, hostvars = sound()
     groups["cassandra"] = []
@@ -199,16 +199,53 @@ def cassandra(nodes: dict[str, int], factor: int) -> list[str]:
             groups["cassandra"].append(host)
             groups[zone].append(host)
             hostvars[host] = hostvars["one"] | {"ansible_host": f"192.0.2.{100 + len(hostvars)}"}
+            if racks_per_zone > 1:
+                hostvars[host]["cassandra_rack"] = f"{zone}-{number % racks_per_zone}"
     for host in hostvars.values():
-        host |= {"temporal_profile": "ha_cassandra", "cassandra_replication_factor": factor}
-    specs = SPECS | {
-        "cassandra": {"main": {"options": {"cassandra_replication_factor": {"type": "int", "default": 3}}}},
+        host |= {
+            "temporal_profile": "ha_cassandra",
+            "cassandra_replication_factor": factor,
+            "cassandra_tokens_per_node": tokens,
+        }
+    options = {
+        "cassandra_replication_factor": {"type": "int", "default": 3},
+        "cassandra_tokens_per_node": {"type": "int", "default": 16},
+        "cassandra_rack": {"type": "str", "default": ""},
     }
-    return _inventory.inventory_problems(groups, hostvars, specs, MATRIX)
+    return _inventory.inventory_problems(
+        groups, hostvars, SPECS | {"cassandra": {"main": {"options": options}}}, MATRIX
+    )
 
 
-def test_a_ring_with_three_racks_holds_three_replicas() -> None:
-    assert cassandra({"az_a": 2, "az_b": 2, "az_c": 2}, 3) == []
+@pytest.mark.parametrize(
+    ("nodes", "factor", "racks_per_zone"),
+    [
+        ({"az_a": 2, "az_b": 2, "az_c": 2}, 3, 1),
+        ({"az_a": 2, "az_b": 2, "az_c": 1}, 5, 1),
+        ({"az_a": 2, "az_b": 2, "az_c": 2}, 5, 1),
+        ({"az_a": 4, "az_b": 4, "az_c": 4}, 5, 2),
+    ],
+)
+def test_a_ring_whose_racks_hold_its_replicas_has_no_problem(
+    nodes: dict[str, int], factor: int, racks_per_zone: int
+) -> None:
+    assert cassandra(nodes, factor, racks_per_zone) == []
+
+
+def test_racks_of_their_own_do_not_make_a_third_zone() -> None:
+    found = cassandra({"az_a": 2, "az_b": 2}, 3, racks_per_zone=2)
+    assert any(problem.startswith("az_a: profile ha_cassandra promises no single point") for problem in found)
+
+
+def test_a_node_without_tokens_is_refused() -> None:
+    [problem] = cassandra({"az_a": 2, "az_b": 2, "az_c": 2}, 3, tokens=0)
+    assert problem == "cassandra_tokens_per_node: 0 must be at least 1; 16 suits most rings"
+
+
+def test_five_replicas_on_three_nodes_a_zone_are_told_what_to_change() -> None:
+    found = cassandra({"az_a": 3, "az_b": 3, "az_c": 3}, 5)
+    assert len(found) == 3
+    assert all("or at least 5 racks (cassandra_rack) with at most 2 in a zone" in problem for problem in found)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +256,7 @@ def test_a_ring_with_three_racks_holds_three_replicas() -> None:
         (
             {"az_a": 2, "az_b": 2},
             3,
-            "cassandra_replication_factor: 3, but the nodes are in 2 racks (az_a, az_b); put a node",
+            "cassandra_replication_factor: 3, but the nodes are in 2 racks (az_a, az_b): without one of them",
         ),
         ({"az_a": 3, "az_b": 3, "az_c": 3}, 5, "az_a: profile ha_cassandra promises no single point of failure"),
     ],

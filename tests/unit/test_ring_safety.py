@@ -7,6 +7,8 @@ import math
 from collections import Counter
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.zerospof.temporal.plugins.filter.cassandra import FilterModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _murmur3
 from ansible_collections.zerospof.temporal.plugins.module_utils import _ring_safety as ring
 from hypothesis import given, settings
@@ -100,10 +102,11 @@ def test_what_is_no_ring_is_refused(members: list[ring.RingMember], factor: int,
 
 
 SHARDS = 20
+LARGEST = 4
 
 
 def brute_losses(members: list[ring.RingMember], factor: int) -> dict[frozenset[str], tuple[int, list[int]]]:
-    """Tokens and history shards without a quorum, range by range, for every loss of up to three nodes that are up."""
+    """Tokens and history shards without a quorum, range by range, for every loss of some nodes that are up."""
     down = {member.name for member in members if not member.is_up}
     tokens = sorted(token for member in members for token in member.tokens)
     width = {token: (token - before) % 2**64 or 2**64 for before, token in itertools.pairwise([tokens[-1], *tokens])}
@@ -117,7 +120,7 @@ def brute_losses(members: list[ring.RingMember], factor: int) -> dict[frozenset[
             sum(wide for wide, held in ranges if len(held - down - set(lost)) <= factor // 2),
             [shard for shard, held in shards if len(held - down - set(lost)) <= factor // 2],
         )
-        for size in range(4)
+        for size in range(LARGEST + 1)
         for lost in itertools.combinations([member.name for member in members if member.is_up], size)
     }
 
@@ -132,7 +135,7 @@ def test_every_answer_equals_trying_out_every_loss(made: tuple[list[ring.RingMem
     for names, (tokens, shards) in lost.items():
         found = safety.loss(names)
         assert (found.ranges, list(found.shards)) == (pytest.approx(tokens / 2**64), shards)
-    for size in range(4):
+    for size in range(LARGEST + 1):
         sets = [names for names in lost if len(names) == size]
         assert safety.count_safe(size) == sum(not lost[names][0] for names in sets)
         breaking = {
@@ -252,7 +255,7 @@ def test_a_node_that_is_down_leaves_less_to_lose() -> None:
         ring.RingMember(one.name, one.zone, one.rack, one.tokens, is_up=one.name != "a1")
         for one in founded(2, 2, 2, factor=3).members
     ]
-    told = ring.analysis(ring.TokenRing(members, 3), 512)
+    told = ring.RingSafety(ring.TokenRing(members, 3), 512).report()
     assert told["down"] == ["a1"]
     assert told["now"] == {"ranges": 0.0, "shards": 0}
     assert told["sets"][0]["safe_sets"] == [["a2"]]
@@ -260,6 +263,84 @@ def test_a_node_that_is_down_leaves_less_to_lose() -> None:
 
 
 def test_shares_of_a_founded_ring_are_even() -> None:
-    told = ring.analysis(founded(2, 2, 2, factor=3), 512)
+    told = ring.RingSafety(founded(2, 2, 2, factor=3), 512).report()
     assert {one["ranges"] for one in told["load"].values()} == {0.5}
     assert sum(one["shards"] for one in told["load"].values()) == 3 * 512
+
+
+# A live ring, and what is asked of one
+
+
+INVENTORY = [{"name": f"c-{zone}", "address": f"192.0.2.1{n}", "zone": f"az_{zone}"} for n, zone in enumerate("ab", 1)]
+
+
+def test_a_live_ring_has_the_names_of_the_inventory_and_the_tokens_and_racks_of_its_nodes() -> None:
+    nodes = [
+        {"address": "192.0.2.13", "rack": "r9", "tokens": {"7", "-7"}},
+        {"address": "192.0.2.12", "rack": "az_b", "tokens": {"30", "4"}},
+        {"address": "192.0.2.11", "rack": "az_a", "tokens": {"-100"}},
+    ]
+    assert ring.live_members(INVENTORY, nodes, down=["192.0.2.12"]) == [
+        ring.RingMember("c-a", "az_a", "az_a", (-100,), True, "192.0.2.11"),
+        ring.RingMember("c-b", "az_b", "az_b", (4, 30), False, "192.0.2.12"),
+        ring.RingMember("192.0.2.13", "", "r9", (-7, 7), True, "192.0.2.13"),
+    ]
+
+
+def test_a_node_that_has_no_tokens_yet_is_not_in_the_ring() -> None:
+    nodes = [{"address": "192.0.2.11", "rack": "az_a", "tokens": None}]
+    assert ring.live_members(INVENTORY, nodes) == []
+
+
+NETWORK = "org.apache.cassandra.locator.NetworkTopologyStrategy"
+
+
+def test_the_copies_of_a_keyspace_are_those_of_its_data_centre() -> None:
+    assert ring.copies_in({"class": NETWORK, "dc1": "3", "dc2": "5"}, "dc1") == 3
+
+
+@pytest.mark.parametrize(
+    ("replication", "complaint"),
+    [
+        (
+            {"class": "org.apache.cassandra.locator.SimpleStrategy", "replication_factor": "3"},
+            "by SimpleStrategy, not by",
+        ),
+        ({"class": NETWORK, "dc2": "3"}, "keeps 0 copies in data centre dc1"),
+        ({"class": NETWORK, "dc1": "3/1"}, "keeps 3/1 copies in data centre dc1"),
+    ],
+)
+def test_a_keyspace_that_is_placed_in_another_way_is_refused(replication: dict[str, str], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ring.copies_in(replication, "dc1")
+
+
+FOUNDERS = [{"name": f"{zone}{number}", "zone": f"az_{zone}"} for zone in "abc" for number in (1, 2)]
+
+
+def test_the_history_shards_that_a_loss_takes_are_named() -> None:
+    told = ring.ring_safety(FOUNDERS, 3, history_shards=512, tokens_per_node=16, lost=["a1", "b1"])
+    made = ring.founding_ring(FOUNDERS, 3, 16)
+    pair = {"a1", "b1"}
+    assert told["lost"]["nodes"] == ["a1", "b1"]
+    assert told["lost"]["shards"] == [
+        shard for shard in range(1, 513) if pair <= set(made.replicas(_murmur3.history_shard_token(shard)))
+    ]
+    assert told["sets"][1]["worst"][0] == {"nodes": ["a1", "b1"], "ranges": 0.333333, "shards": 166}
+
+
+def test_nodes_with_tokens_of_their_own_keep_them() -> None:
+    made = ring.founding_ring(FOUNDERS, 3, 16)
+    nodes = [{"name": one.name, "zone": one.zone, "tokens": list(one.tokens)} for one in made.members]
+    assert ring.ring_safety(nodes, 3) == ring.RingSafety(made).report()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [({}, "has tokens, but not a1, a2"), ({"tokens_per_node": 16, "lost": ["a1", "a3"]}, "no node of the ring is a3")],
+)
+def test_a_question_that_has_no_answer_ends_the_play_with_the_reason(
+    options: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"ring_safety: .*{complaint}"):
+        FilterModule().filters()["ring_safety"](FOUNDERS, 3, **options)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.zerospof.temporal.plugins.module_utils import _spof, _spof_text
+from ansible_collections.zerospof.temporal.plugins.module_utils import _ring_safety, _spof, _spof_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -232,7 +232,6 @@ def test_postgresql_needs_etcd_to_fail_over() -> None:
 @pytest.mark.parametrize(
     ("sizes", "factor", "expected"),
     [
-        # The figures of a simulation of NetworkTopologyStrategy with 16 virtual nodes and 20 seeds.
         ((2, 2, 1), 3, (True, True, False)),
         ((2, 2, 2), 3, (True, True, False)),
         ((3, 3, 3), 3, (True, True, False)),
@@ -262,9 +261,43 @@ def test_two_racks_in_a_zone_keep_five_replicas_through_its_loss() -> None:
     assert survives(found) == (True, True, True)
 
 
-def test_a_pair_of_nodes_across_racks_is_the_example_at_three_replicas() -> None:
+def test_the_reason_counts_the_pairs_and_names_the_worst_with_what_it_takes() -> None:
     found = tier(report(placed("cassandra", 2, 2, 2), "ha_cassandra"), "cassandra")
-    assert found["reasons"]["any_two_hosts"] == "without a1 and b1, some ranges keep fewer than 2 of 3 replicas"
+    assert found["reasons"]["any_two_hosts"] == (
+        "3 of 15 pairs can be lost; without a1 and b1, 33 % of the ranges and 166 of 512 history shards keep fewer "
+        "than 2 of 3 replicas"
+    )
+
+
+def test_a_promise_that_only_the_tokens_of_founders_keep_is_none() -> None:
+    groups = placed("cassandra", 3, 3, 3)
+    hostvars = {host: {"cassandra_replication_factor": 5} for host in groups["cassandra"]}
+    found = tier(report(groups, "ha_cassandra", hostvars=hostvars), "cassandra")
+    assert [zone["safe"] for zone in found["ring"]["zones"]] == [True] * 3
+    assert found["survives_any_one_az"] is False
+    assert found["reasons"]["any_one_az"] == (
+        "without az_a, az_b or az_c, ranges can keep fewer than 3 of 5 replicas once a node has joined with tokens "
+        "of its own"
+    )
+    three = tier(report(groups, "ha_cassandra"), "cassandra")
+    assert three["reasons"]["any_two_hosts"].startswith("18 of 36 pairs can be lost, 9 whatever the tokens; without a1")
+
+
+def test_the_ring_of_the_report_has_the_tokens_and_shards_of_the_inventory() -> None:
+    groups = placed("cassandra", 2, 2, 2)
+    hostvars = {host: {"cassandra_tokens_per_node": 4, "temporal_history_shards": 64} for host in groups["cassandra"]}
+    found = tier(report(groups, "ha_cassandra", hostvars=hostvars), "cassandra")
+    members = [{"name": host, "zone": f"az_{host[0]}"} for host in groups["cassandra"]]
+    assert found["ring"] == _ring_safety.ring_safety(members, 3, history_shards=64, tokens_per_node=4)
+
+
+def test_what_the_report_takes_for_granted_is_what_the_roles_do() -> None:
+    for role, name, value in (
+        ("cassandra", "cassandra_replication_factor", _spof.DEFAULT_REPLICATION_FACTOR),
+        ("cassandra", "cassandra_tokens_per_node", _spof.DEFAULT_TOKENS_PER_NODE),
+        ("temporal", "temporal_history_shards", _spof.DEFAULT_HISTORY_SHARDS),
+    ):
+        assert yaml.safe_load((PROJECT / f"roles/{role}/defaults/main.yml").read_text())[name] == value
 
 
 # What all tiers share
@@ -417,13 +450,14 @@ def test_the_text_of_many_zones_has_one_column_for_members() -> None:
 def test_the_documented_schema_is_what_the_report_has() -> None:
     documented = (PROJECT / "docs/spof_report.md").read_text()
     found = report(one_per_zone(*TIERS), vip="")
-    keys = {*found, *found["tiers"][0], *found["single_points_of_failure"][0]}
+    ring = tier(report(placed("cassandra", 2, 2, 2), "ha_cassandra"), "cassandra")
+    keys = {*found, *found["tiers"][0], *found["single_points_of_failure"][0], *ring}
     assert not [key for key in keys if f"`{key}`" not in documented]
 
 
-def test_a_thousand_hosts_take_less_than_two_seconds() -> None:
-    groups = one_per_zone(*TIERS, "cassandra", hosts=48)
-    assert sum(len(groups[zone]) for zone in ZONES) > 1000
+@pytest.mark.parametrize("groups", [one_per_zone(*TIERS, "cassandra", hosts=48), placed("cassandra", 334, 333, 333)])
+def test_a_thousand_hosts_take_less_than_two_seconds(groups: dict[str, list[str]]) -> None:
+    assert sum(len(groups[zone]) for zone in ZONES) >= 1000
     start = time.process_time()
     found = report(groups, "ha_cassandra")
     _spof_text.report_text(found)
