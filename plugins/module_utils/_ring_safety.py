@@ -176,8 +176,8 @@ class RingSafety:
 
     def loss(self, names: Collection[str] = ()) -> Loss:
         """Return what is lost without the nodes ``names``, and without those that are down already."""
-        numbers = {number for number, member in enumerate(self.ring.members) if member.name in names}
-        return self._loss(numbers)
+        names = set(names)
+        return self._loss(number for number, member in enumerate(self.ring.members) if member.name in names)
 
     def _loss(self, numbers: Iterable[int]) -> Loss:
         gone = Counter(replicas for number in {*numbers, *self.down} for replicas in self._sets_of[number])
@@ -244,6 +244,7 @@ class RingSafety:
         """
         racks = [member.rack for member in self.ring.members]
         away = [racks[number] for number in self.down]
+        # By nodes taken and racks touched; the nodes that are down have touched theirs.
         ways: dict[tuple[int, int], int] = {(0, len(set(away))): 1}
         for rack, nodes in Counter(racks[number] for number in self.up).items():
             grown: Counter[tuple[int, int]] = Counter()
@@ -260,7 +261,7 @@ class RingSafety:
 
     def is_guaranteed(self, names: Collection[str]) -> bool:
         """Tell whether the set of nodes is safe whatever the tokens of the nodes are."""
-        members = self.ring.members
+        members, names = self.ring.members, set(names)
         lost = [member.rack for member in members if member.name in names or not member.is_up]
         racks = [member.rack for member in members]
         return most_replicas_lost(racks, lost, self.ring.replication_factor) <= self.spare

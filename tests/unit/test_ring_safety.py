@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
@@ -196,11 +198,14 @@ def test_every_node_carries_what_the_ring_puts_on_it(made: tuple[list[ring.RingM
 # A ring before it is made
 
 
-def founded(*sizes: int, factor: int, racks_per_zone: int = 1) -> ring.TokenRing:
-    """The ring that so many nodes in zone after zone found."""
+FOUNDERS = [{"name": f"{zone}{number}", "zone": f"az_{zone}"} for zone in "abc" for number in (1, 2)]
+
+
+def founded(*sizes: int, factor: int, racks: tuple[int, ...] = (1, 1, 1)) -> ring.TokenRing:
+    """The ring that so many nodes, in so many racks, in zone after zone found."""
     members = [
-        {"name": f"{zone}{number}", "zone": f"az_{zone}", "rack": f"{zone}-{number % racks_per_zone}"}
-        for zone, size in zip("abcdef", sizes, strict=False)
+        {"name": f"{zone}{number}", "zone": f"az_{zone}", "rack": f"{zone}-{number % own}"}
+        for zone, size, own in zip("abc", sizes, racks, strict=False)
         for number in range(1, size + 1)
     ]
     return ring.founding_ring(members, factor, 16)
@@ -233,12 +238,18 @@ def test_the_tokens_of_founders_spare_pairs_that_other_tokens_do_not() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "racks", "guaranteed"),
-    [((2, 2, 1), 1, True), ((2, 2, 2), 1, True), ((4, 4, 2), 2, True), ((3, 3, 3), 1, False), ((4, 4, 4), 1, False)],
+    [
+        ((2, 2, 1), (1, 1, 1), True),
+        ((2, 2, 2), (1, 1, 1), True),
+        ((4, 4, 2), (2, 2, 1), True),
+        ((3, 3, 3), (1, 1, 1), False),
+        ((4, 4, 4), (1, 1, 1), False),
+    ],
 )
 def test_five_copies_bear_any_pair_and_any_zone_with_two_nodes_or_racks_in_it(
-    sizes: tuple[int, ...], racks: int, guaranteed: bool
+    sizes: tuple[int, ...], racks: tuple[int, ...], guaranteed: bool
 ) -> None:
-    made = founded(*sizes, factor=5, racks_per_zone=racks)
+    made = founded(*sizes, factor=5, racks=racks)
     assert counts(made, 2)[1] == counts(made, 2)[2]
     assert zones(made)[1] is guaranteed
 
@@ -266,6 +277,58 @@ def test_shares_of_a_founded_ring_are_even() -> None:
     told = ring.RingSafety(founded(2, 2, 2, factor=3), 512).report()
     assert {one["ranges"] for one in told["load"].values()} == {0.5}
     assert sum(one["shards"] for one in told["load"].values()) == 3 * 512
+
+
+# What the documentation says
+
+
+FAULT_TOLERANCE = (Path(__file__).resolve().parents[2] / "docs" / "fault_tolerance.md").read_text(encoding="utf-8")
+LAYOUTS = [
+    ((2, 2), (1, 1), 3),
+    ((1, 1, 1), (1, 1, 1), 3),
+    ((2, 2, 1), (1, 1, 1), 3),
+    ((2, 2, 2), (1, 1, 1), 3),
+    ((3, 3, 3), (1, 1, 1), 3),
+    ((2, 2, 1), (1, 1, 1), 5),
+    ((2, 2, 2), (1, 1, 1), 5),
+    ((3, 3, 3), (1, 1, 1), 5),
+    ((4, 4, 2), (2, 2, 1), 5),
+    ((4, 4, 4), (2, 2, 2), 5),
+]
+
+
+@pytest.mark.parametrize(("sizes", "racks", "factor"), LAYOUTS)
+def test_the_table_of_layouts_is_what_the_model_says(
+    sizes: tuple[int, ...], racks: tuple[int, ...], factor: int
+) -> None:
+    told = ring.RingSafety(founded(*sizes, factor=factor, racks=racks)).report()
+    one, two, _ = told["sets"]
+    promises = (
+        one["guaranteed"] == one["total"],
+        all(zone["guaranteed"] for zone in told["zones"]),
+        two["guaranteed"] == two["total"],
+    )
+    loads = sorted({f"{100 * node['ranges']:.0f}" for node in told["load"].values()}, key=int)
+    cells = [
+        "/".join(map(str, sizes)),
+        "/".join(map(str, racks)),
+        str(factor),
+        *("yes" if promise else "**no**" for promise in promises),
+        f"{two['guaranteed']} of {two['total']}",
+        f"{100 * two['worst'][0]['ranges']:.0f} %" if two["worst"] else "nothing",
+        f"{' to '.join(dict.fromkeys((loads[0], loads[-1])))} %",
+    ]
+    assert f"| {' | '.join(cells)} |" in FAULT_TOLERANCE
+
+
+def test_the_documentation_has_a_row_for_each_layout_and_no_other() -> None:
+    assert len(re.findall(r"^\| \d+(/\d+)+ \|", FAULT_TOLERANCE, re.MULTILINE)) == len(LAYOUTS)
+
+
+def test_the_documented_schema_is_what_the_report_has() -> None:
+    told = ring.ring_safety(FOUNDERS, 3, history_shards=8, tokens_per_node=16, lost=["a1"])
+    keys = {*told, *told["sets"][1], *told["zones"][0], *told["sets"][1]["worst"][0], *told["lost"]}
+    assert not [key for key in keys if f"`{key}`" not in FAULT_TOLERANCE]
 
 
 # A live ring, and what is asked of one
@@ -313,9 +376,6 @@ def test_the_copies_of_a_keyspace_are_those_of_its_data_centre() -> None:
 def test_a_keyspace_that_is_placed_in_another_way_is_refused(replication: dict[str, str], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         ring.copies_in(replication, "dc1")
-
-
-FOUNDERS = [{"name": f"{zone}{number}", "zone": f"az_{zone}"} for zone in "abc" for number in (1, 2)]
 
 
 def test_the_history_shards_that_a_loss_takes_are_named() -> None:
