@@ -27,7 +27,7 @@ from typing import TypeVar
 from temporalio.api.enums.v1 import DescribeTaskQueueMode, EventType, PendingWorkflowTaskState, TaskQueueType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -160,6 +160,13 @@ class Flow:
         local = self.view.own_connections()[-1]
         self.say(f"client {local} -> virtual address {self.view.vip} on {self.view.vip_holder()} -> server {server}")
         self.say(f"{self.workflow_id} (run {self.handle.first_execution_run_id}) is started")
+        if self.view.members("cassandra"):
+            await self.look_into_cassandra()
+        else:
+            self.look_into_postgresql()
+
+    def look_into_postgresql(self) -> None:
+        """Find the row of the workflow on every PostgreSQL host."""
         run = self.handle.first_execution_run_id
         statement = (
             "select c.shard_id, e.next_event_id from current_executions c join executions e using (shard_id,"
@@ -170,10 +177,32 @@ class Flow:
             rows = self.view.query(host, "temporal", statement)
             if rows:
                 self.facts.database_hosts.append(host)
-                self.facts.primary = host if primary else self.facts.primary
                 role = "primary" if primary else "replica"
+                must(not primary or not self.facts.primary, f"{self.facts.primary} and {host} are primary")
+                self.facts.primary = host if primary else self.facts.primary
                 self.say(f"PostgreSQL {role} {host}: it is in shard {rows[0][0]}, next event {rows[0][1]}")
         must(self.facts.primary, f"no row of {self.workflow_id} in the database of the primary")
+
+    async def look_into_cassandra(self) -> None:
+        """Find the row of the workflow on every Cassandra node that holds its shard."""
+        answer = await self.client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=self.client.namespace)
+        )
+        namespace = answer.namespace_info.id
+        shard = self.view.history_shard(namespace, self.workflow_id)
+        run = self.handle.first_execution_run_id
+        statement = (
+            f"SELECT next_event_id FROM executions WHERE shard_id = {shard} AND type = 1 AND namespace_id = {namespace}"
+            f" AND workflow_id = '{self.workflow_id}' AND run_id = {run}"
+        )
+        holders = self.view.cassandra_holders("executions", str(shard))
+        must(holders, f"no node of Cassandra holds shard {shard}")
+        for host in holders:
+            [rows] = self.view.cql(host, [statement])
+            must(rows and not isinstance(rows, str), f"Cassandra {host} answers {rows} for shard {shard}")
+            self.facts.database_hosts.append(host)
+            zone = self.view.lab.host(host).zone
+            self.say(f"Cassandra {host} ({zone}): it is in shard {shard}, next event {rows[0][0]}")
 
     async def pending(self) -> None:
         """Step 2."""
@@ -194,13 +223,14 @@ class Flow:
         queues = await until("it is in the list of running workflows", listed)
         must(queues == [self.queue], f"the list shows {queues}")
         self.say(f"list of workflows: running, on queue {queues[0]}")
+        primary = next(host for host, is_primary in self.view.database_hosts() if is_primary)
         rows = self.view.query(
-            self.facts.primary,
+            primary,
             "temporal_visibility",
             f"select status, task_queue from executions_visibility where workflow_id = '{self.workflow_id}'",
         )
         must(rows and rows[0][1] == self.queue, f"the visibility database has {rows}")
-        self.say(f"PostgreSQL {self.facts.primary}, visibility: status {rows[0][0]} (running), queue {rows[0][1]}")
+        self.say(f"PostgreSQL {primary}, visibility: status {rows[0][0]} (running), queue {rows[0][1]}")
 
     async def poll(self) -> None:
         """Step 3."""

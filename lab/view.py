@@ -28,6 +28,7 @@ DEFAULTS = state.REPOSITORY / "roles" / "temporal" / "defaults" / "main.yml"
 ADMIN_SOCKET = "/run/haproxy-edge/admin.sock"
 PROXY = "temporal_frontend"
 SSH_PORT = 22
+TDBG = "/opt/temporal-server/current/tdbg --color never"
 TUNNEL_SECONDS = 20
 SESSION = re.compile(rf"src=(?P<client>\S+) fe={PROXY} be={PROXY} srv=(?P<server>\S+)")
 
@@ -248,6 +249,20 @@ class View:
             "statements": statements,
         }
         return json.loads(self.on(host, CQL, json.dumps(request)))
+
+    def history_shard(self, namespace_id: str, workflow_id: str) -> int:
+        """The history shard of a workflow, as the tool of Temporal computes it."""
+        options = f"--namespace-id {namespace_id} --workflow-id {workflow_id}"
+        shards = f"--number-of-shards {self.variable('temporal_history_shards')}"
+        said = self.on(self.members("temporal_servers")[0], f"{TDBG} history-host get-shardid {options} {shards}")
+        return int(said.split()[-1])
+
+    def cassandra_holders(self, table: str, key: str) -> list[str]:
+        """The Cassandra nodes that hold the partition ``key`` of a table of Temporal, as one of them says."""
+        node = self.answering(self.members("cassandra"))[0]
+        addresses = self.on(node, f"nodetool getendpoints temporal {table} {key}").split()
+        names = {host.address: host.name for host in self.lab.hosts}
+        return [names[address] for address in addresses]
 
     def database_hosts(self) -> list[tuple[str, bool]]:
         """The PostgreSQL hosts and whether each is the primary."""
