@@ -193,7 +193,6 @@ def _ensure_container(lab: Lab, host: Host, reference: str) -> None:
     podman(
         "run",
         "--detach",
-        "--pull=never",
         f"--name={container}",
         f"--hostname={host.name}",
         f"--label={LABEL}={lab.name}",
@@ -202,12 +201,10 @@ def _ensure_container(lab: Lab, host: Host, reference: str) -> None:
         f"--ip={host.address}",
         f"--mac-address={network.hardware_address(host.address)}",
         "--no-hosts",
-        "--privileged",
+        *machine.container_options(),
         "--cap-drop=SYS_TIME",  # the clock is the machine's
-        "--pids-limit=0",
         "--systemd=always",
         "--cgroupns=private",
-        *[f"--ulimit={name}={value}:{value}" for name, value in machine.container_limits().items()],
         reference,
     )
 

@@ -159,14 +159,18 @@ def _is_file(path: str) -> bool:
     return path.startswith("/") and Path(path).exists()
 
 
-def container_limits() -> dict[str, int]:
-    """Limits of a host: generous, but never above the hard limits of this process, which runc and crun cannot raise."""
+def container_options() -> list[str]:
+    """Options without which a container does not start on a machine that is itself a container or has low limits.
+
+    Limits are generous, but never above the hard ones of this process, which runc and crun cannot raise.
+    """
     wanted = {"nofile": (resource.RLIMIT_NOFILE, 1_048_576), "nproc": (resource.RLIMIT_NPROC, 30_000)}
-    limits = {}
+    options = ["--pull=never", "--privileged", "--pids-limit=0"]
     for name, (kind, want) in wanted.items():
         hard = resource.getrlimit(kind)[1]
-        limits[name] = want if hard == resource.RLIM_INFINITY else min(want, hard)
-    return limits
+        limit = want if hard == resource.RLIM_INFINITY else min(want, hard)
+        options.append(f"--ulimit={name}={limit}:{limit}")
+    return options
 
 
 def _write_configuration() -> None:

@@ -1,4 +1,7 @@
-"""Throwaway certificates for tests: one authority, and leaves with the names that a test needs."""
+"""Throwaway certificates for tests: one authority, and leaves with the names that a test needs.
+
+They carry the extensions without which Python 3.13 trusts no certificate (RFC 5280, its flag VERIFY_X509_STRICT).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 VALID = datetime.timedelta(days=1)
+OTHER_USES = dict.fromkeys(
+    (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    ),
+    False,
+)
 
 
 class Authority:
@@ -23,8 +39,10 @@ class Authority:
         self.certificate = directory / "ca.crt"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        signed = self._builder(self._name, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        signed = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.KeyUsage(key_cert_sign=True, **OTHER_USES), critical=True)
         )
         self._write(self.certificate, signed.sign(self._key, hashes.SHA256()))
 
@@ -53,6 +71,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - VALID)
             .not_valid_after(now + VALID)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
     @staticmethod

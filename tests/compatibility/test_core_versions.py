@@ -1,6 +1,7 @@
-"""The collection works with the oldest ansible-core that it names and with the newest for this Python.
+"""The collection works with the oldest ansible-core that it names and with the newest for any supported Python.
 
-The newest is the one that everything else is tested with; the oldest gets an environment of its own.
+Everything else is tested with the newest for the Python of this machine. Newer ones need the Python of Debian 13: they
+run in a container of its image.
 """
 
 from __future__ import annotations
@@ -12,41 +13,72 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
+from lab import images, machine
 from lab.state import cache_root
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 PROFILES = sorted(path.parent.name for path in (ROOT / "inventories").glob("*/hosts.yml"))
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+NAMED = SpecifierSet(yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"])
+IMAGE = "debian-13"
+SETTINGS = {"ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+MAKE_IN_CONTAINER = (
+    "apt-get install --quiet=2 --yes --no-download --no-install-recommends python3-venv && python3 -m venv {place}"
+)
+
+
+def contained(image: str, command: Sequence[str | Path], settings: Mapping[str, str]) -> list[str]:
+    """The command line that runs ``command`` in a container that sees checkout and caches where they are here."""
+    places = {ROOT, cache_root(), Path(sys.prefix), Path(tempfile.gettempdir())}
+    return machine.podman_command(
+        "run",
+        "--rm",
+        # What an interrupted run leaves goes with the labs of the tests.
+        "--name=test-compatibility.newest",
+        "--replace",
+        "--network=host",
+        *machine.container_options(),
+        *[f"--volume={place}:{place}" for place in sorted(places)],
+        *[f"--env={name}={value}" for name, value in settings.items()],
+        f"--workdir={ROOT}",
+        image,
+        *command,
+    )
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment with an ansible-core."""
+    """A virtual environment with an ansible-core; it runs in a container of ``image``, or on this machine."""
 
     directory: Path
+    image: str = ""
 
     def run(self, command: Sequence[str | Path]) -> str:
         """Run ``command`` of the environment in the checkout; return its output. It must succeed."""
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        # The collections of others come from the package ``ansible``, which the oldest environment does not have.
+        # The collections of others come from the package ``ansible``, which the environment does not have.
         collections = f"{ROOT / '.cache' / 'collections'}:{site_packages()}"
-        done = subprocess.run(
-            [self.directory / "bin" / command[0], *command[1:]],
-            cwd=ROOT,
-            env=variables | {"ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        program = [self.directory / "bin" / command[0], *command[1:]]
+        return self.attempt(program, {"ANSIBLE_COLLECTIONS_PATH": collections})
+
+    def attempt(self, command: Sequence[str | Path], settings: Mapping[str, str] | None = None) -> str:
+        """Run ``command`` where the environment runs; return its output. It must succeed."""
+        own = SETTINGS | dict(settings or {})
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        words = contained(self.image, command, own) if self.image else command
+        done = subprocess.run(words, cwd=ROOT, env=kept | own, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
         return done.stdout + done.stderr
 
@@ -56,40 +88,42 @@ def site_packages() -> Path:
     return next((Path(sys.prefix) / "lib").glob("python*/site-packages"))
 
 
-def oldest() -> Environment:
-    """The environment of the oldest ansible-core, made when its requirements have changed."""
-    key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    directory = cache_root() / f"oldest-core-{key}"
-    if not (directory / ".done").exists():
-        shutil.rmtree(directory, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", directory], check=True)
-        subprocess.run([directory / "bin" / "pip", "install", "--quiet", "--requirement", REQUIREMENTS], check=True)
-        (directory / ".done").touch()
-    return Environment(directory)
+def made(name: str, core: str, image: str = "") -> Environment:
+    """The environment with ``core``; made anew when its requirements change and, like images, when it is old."""
+    key = hashlib.sha256(core.encode() + REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    environment = Environment(cache_root() / f"{name}-{key}", image)
+    place = environment.directory
+    done = place / ".done"
+    days = images.MAXIMUM_AGE_DAYS
+    if not done.exists() or time.time() - done.stat().st_mtime > days * images.SECONDS_PER_DAY:
+        shutil.rmtree(place, ignore_errors=True)
+        venv = ["sh", "-c", MAKE_IN_CONTAINER.format(place=place)] if image else [sys.executable, "-m", "venv", place]
+        environment.attempt(venv, {"DEBIAN_FRONTEND": "noninteractive"})
+        environment.run(["pip", "install", "--quiet", core, "--requirement", REQUIREMENTS])
+        done.touch()
+    return environment
 
 
 @pytest.fixture(scope="module", params=["oldest", "newest"])
 def environment(request: pytest.FixtureRequest) -> Environment:
-    return oldest() if request.param == "oldest" else Environment(Path(sys.prefix))
+    if request.param == "oldest":
+        return made("oldest-core", f"ansible-core~={next(iter(NAMED)).version}")
+    machine.prepare()
+    return made(f"newest-core-{IMAGE}", "ansible-core", images.ensure({IMAGE})[IMAGE])
 
 
-def core_version(environment: Environment) -> str:
-    """Version of the ansible-core of an environment."""
+def test_it_is_an_end_of_the_range_that_the_collection_names(environment: Environment) -> None:
     match = re.search(r"core (\d+\.\d+\.\d+)", environment.run(["ansible", "--version"]))
     assert match
-    return match[1]
+    assert match[1] in NAMED
+    if environment.image:
+        assert Version(match[1]) >= Version(version("ansible-core"))
+    else:
+        assert match[1].startswith(next(iter(NAMED)).version.rpartition(".")[0])
 
 
-def test_the_oldest_is_the_one_that_the_collection_names() -> None:
-    named = SpecifierSet(yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"])
-    version = core_version(oldest())
-    assert version in named
-    least = next(iter(named)).version
-    assert version.rsplit(".", 1)[0] == least.rsplit(".", 1)[0]
-
-
-def test_unit_tests_pass_with_the_oldest() -> None:
-    said = oldest().run(["python", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "tests/unit"])
+def test_unit_tests_pass(environment: Environment) -> None:
+    said = environment.run(["python", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "tests/unit"])
     assert re.search(r"\d+ passed", said)
 
 
