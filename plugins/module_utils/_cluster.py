@@ -24,6 +24,8 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
 
 HOSTS_IN_A_MESSAGE = 3
 CHARACTERS_IN_A_MESSAGE = 60
+# Variables that may hold secrets: no message shows their values, and what is made of them is shown in no diff.
+SECRET_OPTIONS = ("temporal_secrets", "temporal_ui_config_overrides", "temporal_worker_config_overrides")
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 
 
@@ -151,7 +153,7 @@ def _optional(option: Mapping[str, Any]) -> dict[str, Any]:
 def _faults(name: str, option: Mapping[str, Any], value: Any, messages: Sequence[str]) -> Iterator[str]:  # noqa: ANN401
     """Yield what is wrong with the type of a value, in the words of an inventory and without the value of a secret."""
     kind = option.get("type", "str")
-    if name == "temporal_secrets" or option.get("no_log"):
+    if name in SECRET_OPTIONS or option.get("no_log"):
         if messages:
             yield f"must be a {kind}; see docs/variables.md"
         return

@@ -8,7 +8,13 @@ from itertools import groupby
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
-from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Cluster, listed, nearest, shown
+from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import (
+    SECRET_OPTIONS,
+    Cluster,
+    listed,
+    nearest,
+    shown,
+)
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import TIERS, tier_ports
 
 PER_HOST_INPUTS = ("temporal_address", "temporal_vip_interface")
@@ -38,6 +44,20 @@ _PLACEHOLDER = re.compile(
     r"|insert[ _-]|password|passwd|secret|default|^12345|^qwert|temporal|postgres|<.*>|\{\{",
     re.IGNORECASE,
 )
+# What the last word of a setting says about its value, and settings of etcd and Cassandra that only sound like it.
+_SECRET_NAME = re.compile(
+    r"(passwords?|passwd|passphrase|secrets?|token|(^|_)(pass|pwd|psk|credentials?|(api|access|secret|private)_key))$"
+)
+_NO_SECRETS = ("auth_token", "initial_cluster_token", "initial_token")
+# A file or an environment variable that holds the value.
+_REFERENCE = r"((/[a-z][\w.@-]*){2,}|\$\{?\w+\}?|\{\{.*\}\})"
+_SECRET_TEXT = re.compile(
+    rf"-----BEGIN [A-Z ]*PRIVATE KEY-----|://[^/\s:@]*:(?!{_REFERENCE}@)[^/\s@]+@"
+    rf"|(password|passwd|secret|token)=(?![\"']?{_REFERENCE}[\"']?(\s|$))\S"
+    rf"|\buser \S+ (insecure-)?password (?!\"?{_REFERENCE}\"?(\s|$))\S|\bstats auth \S+:(?!{_REFERENCE}(\s|$))\S"
+    r"|\bauthorization:?\s+(bearer|basic)\s+\S",
+    re.IGNORECASE,
+)
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _CLUSTER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -51,6 +71,7 @@ def input_problems(cluster: Cluster) -> Iterator[str]:
         _agreement_problems,
         _value_problems,
         _secret_problems,
+        _override_problems,
         _port_problems,
         _namespace_problems,
         _worker_problems,
@@ -77,8 +98,9 @@ def _agreement_problems(cluster: Cluster) -> Iterator[str]:
     for name in cluster.inputs:
         values = cluster.values(name)
         if len(values) > 1 and name not in PER_HOST_INPUTS:
-            secret = name == "temporal_secrets"
-            seen = [f"{'one' if secret else shown(value)} on {listed(hosts)}" for value, hosts in values]
+            seen = [
+                f"{'one' if name in SECRET_OPTIONS else shown(value)} on {listed(hosts)}" for value, hosts in values
+            ]
             yield f"{name}: hosts differ ({'; '.join(seen)}); set it once for the whole cluster"
 
 
@@ -155,6 +177,35 @@ def _secret_fault(secret: Any) -> str:  # noqa: ANN401
     if not secret.isprintable() or " " in secret:
         return "has blanks or control characters"
     return ""
+
+
+def _override_problems(cluster: Cluster) -> Iterator[str]:
+    for name in cluster.options:
+        if name.endswith("_config_overrides") and name not in SECRET_OPTIONS:
+            for overrides, hosts in cluster.values(name):
+                for setting in dict.fromkeys(secret_settings(overrides)):
+                    yield (
+                        f"{name}{cluster.where(hosts)}: {setting} looks like a secret, which diffs would show; put it "
+                        "into a file on the host or the environment of the service, and name that here"
+                    )
+
+
+def secret_settings(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:  # noqa: ANN401
+    """Yield the dotted path of each setting in nested ``value`` that holds a secret, by its name or by its text.
+
+    What names a file or an environment variable holds none.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from secret_settings(inner, (*path, str(name)))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from secret_settings(inner, path)
+    elif value not in (None, "") and not isinstance(value, bool):
+        name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", path[-1] if path else "").lower())
+        named = _SECRET_NAME.search(name) and name not in _NO_SECRETS and not re.fullmatch(_REFERENCE, str(value))
+        if named or _SECRET_TEXT.search(" ".join((*path, str(value)))):
+            yield ".".join(path)
 
 
 def _port_problems(cluster: Cluster) -> Iterator[str]:

@@ -463,6 +463,58 @@ def test_an_unknown_key_and_a_shared_secret_are_named() -> None:
     ]
 
 
+# Overrides
+
+
+@pytest.mark.parametrize(
+    ("overrides", "setting"),
+    [
+        ({"persistence": {"datastores": {"es": {"elasticsearch": {"password": "x9"}}}}}, "password"),
+        ({"archival": {"s3": {"secretAccessKey": "x9"}}}, "secretAccessKey"),
+        ({"restapi": {"authentication": {"password": 4711}}}, "restapi.authentication.password"),
+        ({"client_encryption_options": {"keystore-password": "x9"}}, "keystore-password"),
+        ({"vrrp_instance edge": {"authentication": {"auth_type": "PASS", "auth_pass": "x9"}}}, "auth_pass"),
+        ({"userlist people": {"user": ["ops insecure-password x9", "dev insecure-password x8"]}}, "people.user"),
+        ({"frontend stats": {"stats": {"auth": "ops:x9"}}}, "stats.auth"),
+        ({"frontend stats": {"stats auth": "ops:x9"}}, "stats auth"),
+        ({"databases": {"reports": "host=192.0.2.1 user=r password=x9"}}, "databases.reports"),
+        ({"proxy": "http://ops:x9@proxy.example.org"}, "proxy"),
+        ({"defaults": {"http-request": ["set-header Authorization Bearer x9"]}}, "http-request"),
+        ({"key": "-----BEGIN EC PRIVATE KEY-----\nx9"}, "key"),
+        ({"backup": {"s3_key_id": "a", "apiKey": "x9"}}, "backup.apiKey"),
+        ({"backup": {"secret": "/x9/Qz+4=="}}, "backup.secret"),
+    ],
+)
+def test_a_secret_in_overrides_is_refused_and_never_shown(overrides: dict[str, Any], setting: str) -> None:
+    found = with_inputs(haproxy_config_overrides=overrides)
+    assert len(found) == 1
+    assert found[0].startswith("haproxy_config_overrides: ")
+    assert f"{setting} looks like a secret, which diffs would show; put it into a file" in found[0]
+    assert "x9" not in found[0].removeprefix("haproxy")
+    assert "4711" not in found[0]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"postgresql": {"parameters": {"password_encryption": "scram-sha-256", "ssl_passphrase_command": "ask"}}},
+        {"num_tokens": 4, "initial_token": "-42", "auth-token": "simple", "initial-cluster-token": "blue"},
+        {"es": {"password": '{{ env "ES_PASSWORD" }}', "passwordFile": "/etc/x/y", "secret": "${SECRET}", "token": ""}},
+        {"tls": {"keyFile": "/etc/x/y.key", "private_key": "/etc/x/y.key", "requirePassword": True}},
+        {"userlist people": {"user": 'ops password "${HASH}"'}, "proxy": "http://ops:$PW@proxy"},
+        {"databases": {"reports": "host=192.0.2.1 user=r"}, "stats": {"auth": "ops:${PW}"}, "pgbouncer": {"auth": 1}},
+    ],
+)
+def test_settings_that_hold_no_secret_are_not_refused(overrides: dict[str, Any]) -> None:
+    assert with_inputs(temporal_server_config_overrides=overrides) == []
+
+
+@pytest.mark.parametrize("name", ["temporal_ui_config_overrides", "temporal_worker_config_overrides"])
+def test_overrides_that_no_diff_shows_may_hold_secrets(name: str) -> None:
+    assert with_inputs(**{name: {"auth": {"clientSecret": "x9"}}}) == []
+    assert with_inputs(**{name: ["clientSecret=x9"]}) == [f"{name}: must be a dict; see docs/variables.md"]
+
+
 def test_the_keys_of_secrets_are_those_that_the_roles_document() -> None:
     described = " ".join(SPECS["temporal"]["main"]["options"]["temporal_secrets"]["description"])
     assert set(re.findall(r"C\((\w+)\)", described)) == {*SECRETS, *CASSANDRA_SECRETS}
