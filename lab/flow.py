@@ -35,6 +35,7 @@ from lab import state
 from lab.machine import LabError
 from lab.sample import model, workflows
 from lab.view import View, ViewError, Worker
+from plugins.module_utils import _workers
 
 ConfigureNetwork = workflows.ConfigureNetwork
 
@@ -362,20 +363,13 @@ class Flow:
                 DescribeTaskQueueRequest(
                     namespace=self.client.namespace,
                     task_queue=TaskQueue(name=self.queue),
-                    # The plain mode asks one partition of the queue, which hears of polls at the others a minute later.
                     api_mode=DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED,
                     task_queue_types=[KINDS[kind]],
                     report_pollers=True,
                 ),
                 timeout=ANSWER_TIMEOUT,
             )
-            pollers = [
-                row
-                for version in answer.versions_info.values()
-                for of_kind in version.types_info.values()
-                for row in of_kind.pollers
-            ]
-            seen = {row.identity for row in pollers if row.last_access_time.ToNanoseconds() / 1e9 >= since}
+            seen = {identity for identity, at in _workers.last_polls(answer).items() if at >= since}
             return seen & wanted if wanted <= seen else set()
 
         return await until(f"{', '.join(sorted(wanted))} ask {self.queue} for {kind} tasks", look)

@@ -101,6 +101,21 @@ def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[st
     ]
 
 
+def last_polls(answer: Any) -> dict[str, float]:  # noqa: ANN401
+    """Return when each identity asked for work last, as Unix time, at any partition of a task queue.
+
+    ``answer``: a ``DescribeTaskQueueResponse`` of the enhanced mode. The plain one asks the root partition alone, which
+    hears of a poll at another one when that is repeated, after a minute.
+    """
+    last: dict[str, float] = {}
+    for version in answer.versions_info.values():
+        for of_kind in version.types_info.values():
+            for poller in of_kind.pollers:
+                at = poller.last_access_time.ToNanoseconds() / 1e9
+                last[poller.identity] = max(at, last.get(poller.identity, at))
+    return last
+
+
 def unhealthy(
     wanted: Sequence[Mapping[str, Any]],
     started_at: Mapping[str, float | None],

@@ -167,11 +167,7 @@ async def connect(parameters: dict[str, Any]) -> ServiceClient:
 
 
 async def pollers(client: ServiceClient, queue: Queue) -> dict[str, float]:
-    """Return when each identity asked ``queue`` for work last, as Unix time.
-
-    The plain mode of the call asks the root partition alone, which hears of a poll at another partition when that one
-    is repeated, after a minute.
-    """
+    """Return when each identity asked ``queue`` for work last, as Unix time."""
     namespace, name, kind = queue
     answer = await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(
@@ -183,13 +179,7 @@ async def pollers(client: ServiceClient, queue: Queue) -> dict[str, float]:
         ),
         timeout=CALL_TIMEOUT,
     )
-    last: dict[str, float] = {}
-    for version in answer.versions_info.values():
-        for of_kind in version.types_info.values():
-            for poller in of_kind.pollers:
-                at = poller.last_access_time.ToNanoseconds() / 1e9
-                last[poller.identity] = max(at, last.get(poller.identity, at))
-    return last
+    return _workers.last_polls(answer)
 
 
 async def wait(module: AnsibleModule) -> tuple[list[str], dict[Queue, dict[str, float]]]:

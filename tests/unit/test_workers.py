@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 
 WHEELS = ["networking_worker-1.0.0-py3-none-any.whl", "Other.Thing-2.1-py3-none-any.whl"]
 GOOD = {
@@ -109,6 +110,14 @@ def test_a_worker_that_does_not_run_is_named() -> None:
 def test_polls_from_before_the_start_do_not_count() -> None:
     polled = {(*QUEUE, kind): {"networking@worker-a#1": 99.0} for kind in ("workflow", "activity")}
     assert len(_workers.unhealthy([WANTED], {"u1": 100.0}, polled)) == 2
+
+
+def test_pollers_of_all_partitions_and_kinds_count_with_their_last_poll() -> None:
+    answer = DescribeTaskQueueResponse()
+    for version, kind, identity, seconds in [("", 1, "a", 100.5), ("", 2, "a", 101.0), ("v2", 1, "b", 99.0)]:
+        poller = answer.versions_info[version].types_info[kind].pollers.add(identity=identity)
+        poller.last_access_time.FromNanoseconds(int(seconds * 1e9))
+    assert _workers.last_polls(answer) == {"a": 101.0, "b": 99.0}
 
 
 def test_a_poller_of_another_name_does_not_count() -> None:
