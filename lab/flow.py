@@ -5,7 +5,7 @@ python -m lab.flow --name lab
 1  a client outside of the cluster starts Workflow_A through the balancer; it is in the database
 2  its state is visible as pending, with its task queue
 3  workers, each connected to a different server, poll that queue
-4  the first one wins and the others do not get the task
+4  the first one wins and the others do not get the task, say the history and the journal of every worker
 5  the server of the client and of one worker dies; both go on through another server, and so does Workflow_A
 
 Nothing is taken for granted: every line is read from the cluster, and what is not as it must be ends the program.
@@ -14,12 +14,14 @@ Nothing is taken for granted: every line is read from the cluster, and what is n
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
+import re
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -50,7 +52,12 @@ ANSWER_TIMEOUT = timedelta(seconds=5)
 ATTEMPTS = 6
 KINDS = {"workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY}
 
+# What the sample logs when it begins a workflow or an activity; the SDK appends which.
+BEGUN = re.compile(r"^INFO temporalio\.\S+: .* \((\{.*\})\)$", re.MULTILINE)
+
 Value = TypeVar("Value")
+# A beginning: number of the activity (empty for the workflow itself) and which attempt it is.
+Task = tuple[str, int]
 
 
 class FlowError(Exception):
@@ -82,6 +89,34 @@ async def until(what: str, look: Callable[[], Awaitable[Value]], seconds: float 
     raise FlowError(f"not within {seconds:.0f} s: {what}; last seen: {last}")
 
 
+def tasks_in(journal: str, workflow_id: str) -> list[Task]:
+    """Return what the worker with this journal has begun of a workflow."""
+    rows = [ast.literal_eval(found[1]) for found in BEGUN.finditer(journal)]
+    return [(row.get("activity_id", ""), row["attempt"]) for row in rows if row["workflow_id"] == workflow_id]
+
+
+def contradictions(begun: Mapping[str, Sequence[Task]], given: Mapping[Task, str]) -> list[str]:
+    """Return where the journals of the workers and the history disagree, one sentence each.
+
+    ``begun``: what each worker, by its identity, says it has begun. ``given``: to whom each task was given, says the
+    history. It knows the last attempt of an activity only; whoever had an earlier one, nobody else may have had it.
+    """
+    by: dict[Task, list[str]] = {task: [] for task in given}
+    for identity, tasks in begun.items():
+        for task in tasks:
+            by.setdefault(task, []).append(identity)
+    found = []
+    for (activity, attempt), workers in by.items():
+        what = f"activity {activity} at attempt {attempt}" if activity else "the workflow"
+        who = ", ".join(workers) or "nobody"
+        owner = given.get((activity, attempt))
+        if owner and workers != [owner]:
+            found.append(f"{what} was given to {owner} and begun by {who}")
+        elif len(workers) > 1:
+            found.append(f"{what} was begun by {who}")
+    return found
+
+
 @dataclass
 class Facts:
     """What the flow saw, for tests; servers are names of hosts."""
@@ -91,6 +126,7 @@ class Facts:
     primary: str = ""
     worker_servers: dict[str, str] = field(default_factory=dict)
     winner: str = ""
+    begun: dict[str, list[Task]] = field(default_factory=dict)
     killed: str = ""
     moved_worker: str = ""
     moved_to: str = ""
@@ -270,15 +306,32 @@ class Flow:
         self.facts.winner = first[0].identity
         known = {worker.identity for worker in self.workers}
         must(self.facts.winner in known, f"{self.facts.winner} is not one of {', '.join(sorted(known))}")
-        self.say(f"the task of {self.workflow_id} was started once, by {self.facts.winner}")
-        self.say(f"not by {', '.join(sorted(known - {self.facts.winner}))}")
+        self.say(f"history: the task of {self.workflow_id} was started once, by {self.facts.winner}")
+        given: dict[Task, str] = {("", 1): self.facts.winner}
         for event in events:
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
                 started = event.activity_task_started_event_attributes
-                name = _event(events, started.scheduled_event_id).activity_task_scheduled_event_attributes
+                scheduled = _event(events, started.scheduled_event_id).activity_task_scheduled_event_attributes
                 must(started.identity in known, f"event {event.event_id} names {started.identity}")
+                given[scheduled.activity_id, started.attempt] = started.identity
                 attempt = f" at attempt {started.attempt}" if started.attempt > 1 else ""
-                self.say(f"activity {name.activity_type.name} was done by {started.identity}{attempt}")
+                self.say(f"history: activity {scheduled.activity_type.name} was done by {started.identity}{attempt}")
+        self.facts.begun = await self.begun(sum(attempt for _, attempt in given))
+        for identity, tasks in self.facts.begun.items():
+            activities = len(tasks) - tasks.count(("", 1))
+            self.say(f"journal of {identity}: workflow begun {len(tasks) - activities} times, activities {activities}")
+        wrong = contradictions(self.facts.begun, given)
+        must(not wrong, "; ".join(wrong))
+
+    async def begun(self, tasks: int) -> dict[str, list[Task]]:
+        """Wait until the journals of the workers tell of so many ``tasks`` of the workflow; return those of each."""
+
+        async def look() -> dict[str, list[Task]]:
+            journals = {worker.identity: self.view.journal(worker, self.workflow_id) for worker in self.workers}
+            found = {identity: tasks_in(journal, self.workflow_id) for identity, journal in journals.items()}
+            return found if sum(map(len, found.values())) >= tasks else {}
+
+        return await until(f"the journals of the workers tell of {tasks} tasks of {self.workflow_id}", look)
 
     async def survive(self) -> None:
         """Step 5."""

@@ -234,6 +234,11 @@ class View:
         sessions = self.sessions()
         return {worker: sessions.get(self.connection_of(worker) or "") for worker in workers}
 
+    def journal(self, worker: Worker, text: str) -> str:
+        """The lines with ``text`` in what the worker has logged, since before its last start too."""
+        command = f"journalctl --no-pager --output=cat --unit='{worker.unit}' | grep --fixed-strings '{text}' || true"
+        return self.on(worker.host, command)
+
     def query(self, host: str, database: str, statement: str) -> list[list[str]]:
         """Rows of a statement on the PostgreSQL of a host."""
         command = f"runuser -u postgres -- psql -qtAX -F '\t' -d {database} -c \"{statement}\""

@@ -47,8 +47,9 @@ def test_the_state_was_in_the_database_of_every_zone_before_any_worker_ran(facts
         assert facts.database_hosts == view.members("postgresql")
 
 
-def test_one_of_the_workers_won(facts: Facts) -> None:
-    assert facts.winner in facts.worker_servers
+def test_one_of_the_workers_won_and_no_other_began_the_workflow(facts: Facts) -> None:
+    assert facts.begun.keys() == facts.worker_servers.keys()
+    assert [identity for identity, tasks in facts.begun.items() if ("", 1) in tasks] == [facts.winner]
 
 
 def test_client_and_worker_left_the_dead_server(facts: Facts) -> None:

@@ -9,6 +9,7 @@ package of which there is no wheel. DIRECTORY/other holds a 1.0.0 with other byt
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,9 @@ def build(version: str, edits: dict[str, tuple[str, str]], wheels: Path) -> None
         for name, (old, new) in {**edits, "": ("", "")}.items():
             path = source / (name or "pyproject.toml")
             text = path.read_text(encoding="utf-8").replace(old, new, 1)
-            path.write_text(text.replace('version = "1.0.0"', f'version = "{version}"'), encoding="utf-8")
+            path.write_text(
+                re.sub(r'^version = ".*"', f'version = "{version}"', text, flags=re.MULTILINE), encoding="utf-8"
+            )
         command = ["wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels)]
         subprocess.run(
             [sys.executable, "-m", "pip", *command, str(source)],

@@ -17,6 +17,7 @@ HEARTBEAT_SECONDS = 1.0
 @activity.defn
 def validate_change(change: Change) -> None:
     """Accept the change or fail for good."""
+    activity.logger.info("validate change %s", change.change_id)
     try:
         model.check(change)
     except model.InvalidChangeError as error:
@@ -26,6 +27,7 @@ def validate_change(change: Change) -> None:
 @activity.defn
 async def apply_configuration(device: Device, vlan: int) -> str:
     """Apply the configuration to one device and return its commit."""
+    activity.logger.info("configure %s", device.name)
     try:
         return await _with_heartbeats(simulator.apply(device, vlan, activity.info().attempt))
     except simulator.ConfigurationRefusedError as error:
@@ -35,6 +37,7 @@ async def apply_configuration(device: Device, vlan: int) -> str:
 @activity.defn
 async def verify_device(device: Device, vlan: int, commit: str) -> None:
     """Fail for good unless the device runs what it confirmed."""
+    activity.logger.info("verify %s", device.name)
     if simulator.running_commit(device, vlan) != commit:
         raise ApplicationError(model.drift(device), type="Drift", non_retryable=True)
 
@@ -42,6 +45,7 @@ async def verify_device(device: Device, vlan: int, commit: str) -> None:
 @activity.defn
 async def roll_back(device: Device) -> str:
     """Restore what the device ran before and return its name."""
+    activity.logger.info("roll back %s", device.name)
     return simulator.restore(device)
 
 

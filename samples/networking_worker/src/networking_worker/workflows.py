@@ -40,6 +40,7 @@ class ConfigureNetwork:
     @workflow.run
     async def run(self, change: Change) -> Outcome:
         """Carry out ``change``; a change that is wrong in itself fails the workflow before any device is touched."""
+        workflow.logger.info("begin change %s", change.change_id)
         await workflow.execute_activity(
             activities.validate_change, change, start_to_close_timeout=LOOK_TIMEOUT, retry_policy=DEVICE_RETRIES
         )
