@@ -105,7 +105,7 @@ def sign(asked: str, authority: str, authority_key: str, days: int, now: datetim
         .not_valid_after(_end(issuer, days, now))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(csr.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
+        .add_extension(_authority_key_identifier(issuer), critical=False)
     )
     for extension in csr.extensions:
         builder = builder.add_extension(extension.value, extension.critical)
@@ -207,6 +207,15 @@ def _not_after(certificate: x509.Certificate) -> datetime:
 
 def _end(issuer: x509.Certificate, days: int, now: datetime) -> datetime:
     return min(now + timedelta(days=days), _not_after(issuer))
+
+
+def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return what the certificate of the issuer calls its key: not every authority takes the SHA-1 of it."""
+    try:
+        named = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
 
 
 def _hash_of(key: Any) -> Any:  # noqa: ANN401

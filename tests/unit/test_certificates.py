@@ -22,13 +22,15 @@ KEYS = {
 }
 
 
-def authority(kind: str = "ec", days: int = 3650, name: str = "authority") -> tuple[str, str]:
-    """Return certificate and key of an authority."""
+def authority(kind: str = "ec", days: int = 3650, name: str = "authority", identifier: bytes = b"") -> tuple[str, str]:
+    """Return certificate and key of an authority, which calls its key ``identifier``."""
     key = KEYS[kind]()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder()
+    if identifier:
+        builder = builder.add_extension(x509.SubjectKeyIdentifier(identifier), critical=False)
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
+        builder.subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(1)
@@ -129,6 +131,13 @@ def test_only_the_first_certificate_of_a_bundle_signs() -> None:
     old, _ = authority(name="old")
     assert faults(ca=CA + old) == []
     assert faults(ca=old + CA) == ["another authority has signed it"]
+
+
+def test_a_certificate_calls_the_key_of_its_authority_as_the_authority_does() -> None:
+    ca, key = authority(identifier=b"own")
+    leaf = _certificates.sign(_certificates.request(KEY, WANTED), ca, key, 9, NOW)
+    extensions = x509.load_pem_x509_certificate(leaf.encode()).extensions
+    assert extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == b"own"
 
 
 def test_an_authority_with_the_same_name_and_another_key_is_another_authority() -> None:
