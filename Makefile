@@ -9,6 +9,11 @@ export ANSIBLE_HOME   ?= $(CURDIR)/.cache/ansible
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.cache/collections
 export MOLECULE_GLOB  := molecule/*/molecule.yml
 export LC_ALL         := C.UTF-8
+# Where tools keep what they fetch and compile, so that lab-down removes it with the rest.
+export PIP_CACHE_DIR  ?= $(ZEROSPOF_CACHE)/pip
+export GOCACHE        ?= $(ZEROSPOF_CACHE)/go-build
+export GOPATH         ?= $(ZEROSPOF_CACHE)/gopath
+export MAVEN_OPTS     ?= -Dmaven.repo.local=$(ZEROSPOF_CACHE)/maven
 
 # The environment is shared by all checkouts and made anew when a requirement changes.
 VENV := $(ZEROSPOF_CACHE)/venv-$(shell cat requirements.txt test-requirements.txt | sha256sum | cut -c1-12)

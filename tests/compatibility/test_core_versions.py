@@ -34,7 +34,12 @@ PROFILES = sorted(path.parent.name for path in (ROOT / "inventories").glob("*/ho
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
 NAMED = SpecifierSet(yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"])
 IMAGE = "debian-13"
-SETTINGS = {"ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+SETTINGS = {
+    "ANSIBLE_HOME": str(ROOT / ".cache" / "ansible"),
+    "ANSIBLE_NOCOLOR": "1",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
 MAKE_IN_CONTAINER = (
     "apt-get install --quiet=2 --yes --no-download --no-install-recommends python3-venv && python3 -m venv {place}"
 )

@@ -68,16 +68,16 @@ def names(found: dict[str, Any]) -> list[tuple[str, str]]:
 # Examples
 
 
-def run_playbook(inventory: str, *options: str) -> str:
-    """Output of playbooks/spof_report.yml on an example inventory."""
+def run_playbook(inventory: str, *options: str, directory: Path = PROJECT) -> str:
+    """Output of playbooks/spof_report.yml on an example inventory, run from ``directory``."""
     return subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
-            "playbooks/spof_report.yml",
-            f"--inventory=inventories/{inventory}",
+            str(PROJECT / "playbooks/spof_report.yml"),
+            f"--inventory={PROJECT / 'inventories' / inventory}",
             *options,
         ],
-        cwd=PROJECT,
+        cwd=directory,
         env=os.environ | {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
         capture_output=True,
         text=True,
@@ -101,9 +101,8 @@ def test_basic_names_postgresql_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_ha_postgresql_names_none(tmp_path: Path) -> None:
-    file = tmp_path / "report.json"
-    output = run_playbook("ha_postgresql", f"--extra-vars=spof_report_file={file}")
-    found = json.loads(file.read_text())
+    output = run_playbook("ha_postgresql", "--extra-vars=spof_report_file=report.json", directory=tmp_path)
+    found = json.loads((tmp_path / "report.json").read_text())
     assert names(found) == []
     assert survives(found) == (True, True, False)
     assert "Single points of failure: none\n" in output
