@@ -10,12 +10,15 @@ import yaml
 from tests.cluster.conftest import LiveCluster, Plan
 from tests.installed import Installed
 
+KEY = "PRIVATE KEY-----"
+
 
 def test_check_mode_on_virgin_hosts_plans_everything(plan: Plan, virgin: LiveCluster) -> None:
     assert plan.run.code == 0, plan.run.reasons
     assert {host for host, changes in plan.run.changed.items() if changes} >= virgin.hosts
     assert "+numHistoryShards" in plan.run.output.replace(" ", "")
     assert not [name for name, secret in virgin.secrets.items() if secret in plan.run.output]
+    assert KEY not in plan.run.output
 
 
 def test_check_mode_on_virgin_hosts_touches_nothing(plan: Plan) -> None:
@@ -33,6 +36,7 @@ def test_a_second_run_from_the_installed_collection_changes_nothing_and_shows_no
     assert {host: changed for host, changed in second.changed.items() if changed} == {}
     assert len(cluster.secrets) >= 6
     assert not [name for name, secret in cluster.secrets.items() if secret in second.output + first]
+    assert KEY not in second.output + first
 
 
 def test_check_mode_on_a_live_cluster_finds_nothing_to_do(cluster: LiveCluster) -> None:
