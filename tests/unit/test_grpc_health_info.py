@@ -30,9 +30,21 @@ class Frontend:
         self.authority = Authority(directory)
         self.status = {SERVICE: "SERVING"}
         context = mutual_tls(*self.authority.issue("frontend", "frontend"), self.authority.certificate)
-        self.server = Server(("127.0.0.1", 0), context, self.status.get)
+        self.asked = threading.Event()
+        self.server = Server(("127.0.0.1", 0), context, self.answer)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, service: str) -> str | None:
+        """Return the status, and note that somebody asked."""
+        status = self.status.get(service)
+        self.asked.set()
+        return status
+
+    def serve_once_asked(self) -> None:
+        """Serve from the second question on."""
+        self.asked.wait(30)
+        self.status[SERVICE] = "SERVING"
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of a well behaved client."""
@@ -84,7 +96,8 @@ def test_a_service_that_the_server_does_not_know_is_named_as_such(frontend: Fron
 
 def test_waiting_ends_when_the_service_serves(frontend: Frontend) -> None:
     frontend.status[SERVICE] = "NOT_SERVING"
-    threading.Timer(1.0, frontend.status.update, ({SERVICE: "SERVING"},)).start()
+    frontend.asked.clear()
+    threading.Thread(target=frontend.serve_once_asked).start()
     result = run({**frontend.arguments(), "expect": "SERVING", "wait": 20, "interval": 0.1})
     assert result["status"] == "SERVING"
     assert result["attempts"] > 1
