@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Reads the id of the namespace and the number of history shards from the cluster, and computes the rest as the
-    servers and Cassandra do, so that thousands of workflows take no longer than one.
+    servers and Cassandra do. The cluster is asked as much for thousands of workflows as for one.
   - A workflow need not exist. The answer is where it would be.
 extends_documentation_fragment:
   - zerospof.temporal.frontend

@@ -46,6 +46,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER.index(item.path.name))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "profiles(*names): the promise is made by these inventories only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, and count, what the inventory does not promise."""
+    profile = config.getoption("--profile")
+    marks = {item: item.get_closest_marker("profiles") for item in items}
+    left_out = [item for item, mark in marks.items() if mark is not None and profile not in mark.args]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @dataclass(frozen=True)
 class Run:
     """What a playbook printed and how it ended."""

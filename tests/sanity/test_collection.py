@@ -56,6 +56,26 @@ def test_the_spof_report_needs_no_host(installed: Installed, profile: str) -> No
     assert json.loads(report.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"workflow_id_range": "1-9"}, "no namespace is named"),
+        ({"namespace": "production"}, "no workflow is named"),
+        ({"namespace": "production", "workflow_id_range": "4000-1000"}, "runs backwards; write 1000-4000"),
+        ({"namespace": "production", "workflow_ids": [1000]}, "has 1000, which is no text"),
+    ],
+)
+def test_placement_refuses_an_unclear_question_before_it_asks_a_host(
+    installed: Installed, asked: dict, reason: str
+) -> None:
+    refused = installed.attempt(
+        ["ansible-playbook", "zerospof.temporal.placement", "-i", "inventories/basic", "-e", json.dumps(asked)]
+    )
+    assert refused.returncode == 2
+    assert reason in refused.stdout
+    assert "PLAY [Temporal tells" not in refused.stdout
+
+
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
 def test_plugins_document_themselves(installed: Installed, kind: str, name: str) -> None:
     text = installed.run(["ansible-doc", "--type", kind, "--json", f"zerospof.temporal.{name}"])

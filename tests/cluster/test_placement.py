@@ -1,0 +1,132 @@
+"""Where the playbook says workflows are is where Temporal and Cassandra say they are; a lost node is seen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from lab.view import View
+from tests.cluster.conftest import LiveCluster
+
+RANGES = {"production": "1000-4000", "staging": "1-1000"}
+COUNTS = {"production": 3001, "staging": 1000}
+TLS = "/etc/temporal/tls"
+TDBG = (
+    f"/opt/temporal-server/current/tdbg --color never --tls-ca-path {TLS}/ca.crt --tls-cert-path {TLS}/temporal.crt "
+    f"--tls-key-path {TLS}/temporal.key --tls-server-name frontend"
+)
+AT_ONCE = 16
+ASKED_OF_NODETOOL = 6
+SECONDS_UNTIL_UP = 180
+
+
+def place(cluster: LiveCluster, directory: Path, *options: str) -> tuple[dict[str, Any], str]:
+    """Run the playbook and return its file and what it printed."""
+    file, chart = directory / "placement.json", directory / "placement.svg"
+    run = cluster.run("placement", "-e", f"placement_file={file}", "-e", f"placement_chart={chart}", *options)
+    assert run.code == 0, run.reasons
+    assert ElementTree.parse(chart).getroot().tag.endswith("svg")
+    return json.loads(file.read_text(encoding="utf-8")), run.output
+
+
+@pytest.fixture(scope="module", params=RANGES)
+def placed(
+    request: pytest.FixtureRequest, cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], str]:
+    options = ("-e", f"namespace={request.param}", "-e", f"workflow_id_range={RANGES[request.param]}")
+    return place(cluster, tmp_path_factory.mktemp(request.param), *options)
+
+
+def tdbg(view: View, *commands: str) -> list[str]:
+    """Return what tdbg prints for each of ``commands``, without line ends; asked on one server, in few connections."""
+    server = view.members("temporal_servers")[0]
+    asked = [f"{TDBG} --address {view.address(server)} {command} | tr -d '\\n'; echo" for command in commands]
+    some = [asked[first : first + AT_ONCE] for first in range(0, len(asked), AT_ONCE)]
+    return [line for commands_at_once in some for line in view.on(server, "; ".join(commands_at_once)).splitlines()]
+
+
+def test_every_workflow_has_a_row_and_people_see_the_first(placed: tuple[dict[str, Any], str]) -> None:
+    found, output = placed
+    assert len(found["workflows"]) == COUNTS[found["namespace"]]
+    assert f"and {COUNTS[found['namespace']] - 20} more" in output
+    assert {server["is_member"] for server in found["servers"]} == {True}
+
+
+def test_shards_are_those_of_temporal(cluster: LiveCluster, placed: tuple[dict[str, Any], str]) -> None:
+    found, _ = placed
+    sample = found["workflows"][:: len(found["workflows"]) // 20]
+    options = f"--namespace-id {found['namespace_id']} --number-of-shards {found['history_shards']}"
+    answers = tdbg(
+        cluster.view, *(f"history-host get-shardid {options} --workflow-id {row['workflow_id']}" for row in sample)
+    )
+    assert [int(answer.split()[-1]) for answer in answers] == [row["shard"] for row in sample]
+    assert found["history_shards"] == cluster.view.variable("temporal_history_shards")
+
+
+def test_owners_are_those_of_temporal(cluster: LiveCluster, placed: tuple[dict[str, Any], str]) -> None:
+    found, _ = placed
+    address_of = {server["name"]: server["address"] for server in found["servers"]}
+    owners = {row["shard"]: address_of[row["owner"]] for row in found["workflows"]}
+    answers = tdbg(cluster.view, *(f"history-host describe --shard-id {shard}" for shard in owners))
+    told = [json.loads(answer)["address"].rpartition(":")[0] for answer in answers]
+    assert dict(zip(owners, told, strict=True)) == owners
+
+
+def test_a_namespace_that_is_not_there_is_named(cluster: LiveCluster) -> None:
+    run = cluster.run("placement", "-e", "namespace=prodution", "-e", "workflow_ids=a")
+    assert run.code != 0
+    assert "there is no namespace prodution; there are: production, staging" in run.reasons
+
+
+@pytest.mark.profiles("basic", "ha_postgresql")
+def test_without_cassandra_there_are_owners_and_no_copies(placed: tuple[dict[str, Any], str]) -> None:
+    found, output = placed
+    assert {tuple(row["copies"]) for row in found["workflows"]} == {()}
+    assert "No copies are shown" in output
+
+
+@pytest.mark.profiles("ha_cassandra")
+def test_copies_are_those_of_cassandra(cluster: LiveCluster, placed: tuple[dict[str, Any], str]) -> None:
+    found, output = placed
+    address_of = {node["name"]: node["address"] for node in found["nodes"]}
+    copies = {row["shard"]: [address_of[name] for name in row["copies"]] for row in found["workflows"]}
+    asked = sorted(copies)[:: max(1, len(copies) // ASKED_OF_NODETOOL)]
+    host = cluster.view.members("cassandra")[0]
+    told = {
+        shard: cluster.view.on(host, f"nodetool getendpoints temporal executions {shard}").split() for shard in asked
+    }
+    assert told == {shard: copies[shard] for shard in asked}
+    assert f"Every workflow has all its {found['replication_factor']} copies." in output
+
+
+@pytest.fixture
+def lost(cluster: LiveCluster) -> Iterator[str]:
+    """A Cassandra node that is stopped, and up again afterwards."""
+    *others, node = cluster.view.members("cassandra")
+    cluster.view.on(node, "systemctl stop cassandra.service")
+    yield node
+    cluster.view.on(node, "systemctl start cassandra.service")
+    deadline = time.monotonic() + SECONDS_UNTIL_UP
+    while f"UN  {cluster.view.lab.host(node).address}" not in cluster.view.on(others[0], "nodetool status"):
+        assert time.monotonic() < deadline, f"{node} did not come back"
+        time.sleep(2)
+
+
+@pytest.mark.profiles("ha_cassandra")
+def test_a_lost_node_is_marked_and_a_quorum_of_its_workflows_remains(
+    cluster: LiveCluster, lost: str, tmp_path: Path
+) -> None:
+    found, output = place(cluster, tmp_path, "-e", "namespace=staging", "-e", "workflow_id_range=1-1000")
+    assert [node["name"] for node in found["nodes"] if not node["is_up"]] == [lost]
+    hit = [row for row in found["workflows"] if lost in row["copies"]]
+    assert {row["copies_up"] for row in hit} == {found["replication_factor"] - 1}
+    assert found["summary"]["with_all_copies"] == 1000 - len(hit) < 1000
+    assert found["summary"]["without_a_quorum"] == 0
+    assert f"{lost} (" in output
+    assert ") down" in output
