@@ -22,6 +22,9 @@ ROOT = state.REPOSITORY
 LOG_TAIL_LINES = 40
 # What shows how far a playbook is: its plays, and the steps of the action that makes the artifacts.
 PROGRESS = re.compile(r"^(?:PLAY \[(?P<play>.+)\] \*|(?P<said>artifacts \d+/\d+: .*))")
+# The workflows of which the demonstration shows where they are.
+WORKFLOWS = {"production": "1000-4000", "staging": "1-1000"}
+PLACEMENT = re.compile(r"^Namespace .*?(?=^(?:TASK|PLAY RECAP) )", re.MULTILINE | re.DOTALL)
 
 
 class StepError(Exception):
@@ -104,6 +107,23 @@ def deploy(cluster: Cluster) -> dict[str, float]:
     return {"site": stream("Cluster: playbooks/site.yml", cluster.playbook("site"), log)}
 
 
+def show_placement(cluster: Cluster) -> dict[str, float]:
+    """Show where workflows are in the ring of Cassandra, if there is one; return the seconds of each namespace."""
+    if not View(state.load(cluster.name)).members("cassandra"):
+        return {}
+    seconds = {}
+    for namespace, ids in WORKFLOWS.items():
+        file = cluster.directory / f"placement-{namespace}"
+        options = {"namespace": namespace, "workflow_id_range": ids, "placement_chart": f"{file}.svg"}
+        words = [word for name, value in options.items() for word in ("-e", f"{name}={value}")]
+        log = cluster.directory / "logs" / f"placement-{namespace}.log"
+        title = f"Where workflows {ids} of {namespace} are: playbooks/placement.yml"
+        seconds[f"placement {namespace}"] = stream(title, cluster.playbook("placement", *words), log)
+        print(*PLACEMENT.findall(log.read_text(encoding="utf-8")), flush=True)
+        print(f"As a picture: {os.path.relpath(file, ROOT)}.svg", flush=True)
+    return seconds
+
+
 def next_steps(cluster: Cluster) -> str:
     """Return what people can do with the cluster now that it runs."""
     lab = state.load(cluster.name)
@@ -121,6 +141,7 @@ certificate  {pki}/clients/operator.crt, .key
 
 Try next (tools are in .cache/venv/bin):
   what it survives    ansible-playbook {inventories} playbooks/spof_report.yml
+  where workflows are ansible-playbook {inventories} playbooks/placement.yml -e namespace=production -e workflow_ids=7
   is it healthy       ansible-playbook {inventories} playbooks/verify.yml
   a shell             python -m lab ssh {victim}{of_lab}
   kill a server       python -m lab kill-host {victim}{of_lab}
@@ -144,6 +165,7 @@ def main() -> int:
             [sys.executable, "-m", "lab.flow", "--name", cluster.name],
             cluster.directory / "logs" / "flow.log",
         )
+        seconds |= show_placement(cluster)
     except StepError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
