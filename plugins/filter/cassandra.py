@@ -25,6 +25,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filter names and their functions."""
         return {
+            "cassandra_down": _cassandra.down_addresses,
             "cassandra_founding_tokens": _cassandra.founding_tokens,
             "cassandra_racks": _cassandra.with_racks,
             "ring_safety": ring_safety,

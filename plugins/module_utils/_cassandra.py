@@ -56,6 +56,11 @@ def parse_status(text: str) -> list[RingNode]:
     ]
 
 
+def down_addresses(text: str) -> list[str]:
+    """Return the addresses of the nodes that do not live in the output of ``nodetool status``."""
+    return [node.address for node in parse_status(text) if not node.is_up]
+
+
 def rack_of(member: Member) -> str:
     """Return the rack of a member: its zone unless it has one of its own."""
     return str(member.get("rack") or member["zone"])

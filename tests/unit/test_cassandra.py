@@ -44,6 +44,10 @@ def test_the_status_of_a_ring_is_read() -> None:
     ]
 
 
+def test_a_node_that_is_joining_lives_and_one_that_is_down_does_not() -> None:
+    assert start.down_addresses(STATUS) == ["192.0.2.12"]
+
+
 def test_text_without_a_ring_has_no_nodes() -> None:
     assert start.parse_status("error: Failed to connect to '127.0.0.1:7199'") == []
 
