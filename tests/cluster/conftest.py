@@ -34,16 +34,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # What changes the cluster for good comes last.
 ORDER = ("test_site.py", "test_execution_flow.py", "test_placement.py", "test_ring_loss.py")
-ONLY_WITH = {"test_placement.py": "ha_cassandra", "test_ring_loss.py": "ha_cassandra"}
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the files that are about a part which the profile does not have."""
-    return True if ONLY_WITH.get(collection_path.name, config.option.profile) != config.option.profile else None
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: ORDER.index(item.path.name))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,11 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, and count, what the inventory does not promise."""
+    """Put files in order; leave out, and count, what the inventory does not promise."""
     profile = config.getoption("--profile")
     marks = {item: item.get_closest_marker("profiles") for item in items}
     left_out = [item for item, mark in marks.items() if mark is not None and profile not in mark.args]
-    items[:] = [item for item in items if item not in left_out]
+    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: ORDER.index(item.path.name))
     config.hook.pytest_deselected(items=left_out)
 
 

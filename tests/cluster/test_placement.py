@@ -14,6 +14,9 @@ import pytest
 from lab.view import View
 from tests.cluster.conftest import LiveCluster
 
+# The arithmetic of shards is the same on every database.
+pytestmark = pytest.mark.profiles("basic", "ha_cassandra")
+
 RANGES = {"production": "1000-4000", "staging": "1-1000"}
 COUNTS = {"production": 3001, "staging": 1000}
 TLS = "/etc/temporal/tls"
@@ -84,7 +87,7 @@ def test_a_namespace_that_is_not_there_is_named(cluster: LiveCluster) -> None:
     assert "there is no namespace prodution; there are: production, staging" in run.reasons
 
 
-@pytest.mark.profiles("basic", "ha_postgresql")
+@pytest.mark.profiles("basic")
 def test_without_cassandra_there_are_owners_and_no_copies(placed: tuple[dict[str, Any], str]) -> None:
     found, output = placed
     assert {tuple(row["copies"]) for row in found["workflows"]} == {()}

@@ -23,6 +23,8 @@ from lab.sample import model, workflows
 from lab.view import View
 from tests.cluster.conftest import LiveCluster, lab
 
+pytestmark = pytest.mark.profiles("ha_cassandra")
+
 BEFORE_SECONDS = 4
 WITHOUT_SECONDS = 25
 AFTER_SECONDS = 4

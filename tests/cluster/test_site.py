@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from secrets import token_urlsafe
 
+import pytest
 import yaml
 
 from tests.cluster.conftest import LiveCluster, Plan
 from tests.installed import Installed
 
 KEY = "PRIVATE KEY-----"
+
+# Gates are the same in every profile: the smallest cluster shows them.
+GATE = pytest.mark.profiles("basic")
 
 
 def test_check_mode_on_virgin_hosts_plans_everything(plan: Plan, virgin: LiveCluster) -> None:
@@ -60,6 +64,7 @@ def test_check_mode_shows_a_change_and_no_secret(cluster: LiveCluster, tmp_path:
     assert not [name for name, secret in secrets.items() if secret in check.output]
 
 
+@GATE
 def test_verification_names_a_service_that_does_not_serve(cluster: LiveCluster) -> None:
     host = cluster.view.members("temporal_servers")[-1]
     cluster.view.on(host, "systemctl stop temporal-matching.service")
@@ -72,12 +77,14 @@ def test_verification_names_a_service_that_does_not_serve(cluster: LiveCluster) 
     assert "MatchingService" in verified.reasons
 
 
+@GATE
 def test_verification_refuses_a_tier_that_is_not_there(cluster: LiveCluster) -> None:
     verified = cluster.run("verify", "-e", "etcd_group=etdc")
     assert verified.code != 0
     assert "etdc: the group has no host, but profile" in verified.reasons
 
 
+@GATE
 def test_a_change_beside_a_running_service_is_listed(cluster: LiveCluster) -> None:
     host = cluster.view.members("etcd")[-1]
     cluster.view.on(host, "cp /etc/etcd/etcd.env /root/etcd.env; echo '# changed' >> /etc/etcd/etcd.env")
