@@ -382,6 +382,14 @@ class Flow:
 
         states = await until("the balancer has all servers UP", all_up)
         self.say(f"the balancer has {', '.join(f'{server} {text}' for server, text in states.items())}")
+        servers = set(self.view.members("temporal_servers"))
+
+        # A frontend serves before its neighbour has joined the ring of shards.
+        async def all_joined() -> bool:
+            return self.view.history_members() == servers
+
+        await until("every server shares the history shards again", all_joined)
+        self.say("every server has its share of the history shards again")
 
     def lab(self, *words: str) -> None:
         """Run a command of the lab."""

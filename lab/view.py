@@ -23,12 +23,20 @@ from temporalio.client import Client
 from temporalio.service import KeepAliveConfig, RetryConfig, TLSConfig
 
 from lab import inventory, state
+from plugins.module_utils import _ring
 
 DEFAULTS = state.REPOSITORY / "roles" / "temporal" / "defaults" / "main.yml"
 ADMIN_SOCKET = "/run/haproxy-edge/admin.sock"
 PROXY = "temporal_frontend"
 SSH_PORT = 22
 TDBG = "/opt/temporal-server/current/tdbg --color never"
+TEMPORAL_TLS = "/etc/temporal/tls"
+TDBG_LIVE = (
+    f"{TDBG} --tls-ca-path {TEMPORAL_TLS}/ca.crt --tls-cert-path {TEMPORAL_TLS}/temporal.crt"
+    f" --tls-key-path {TEMPORAL_TLS}/temporal.key --tls-server-name frontend"
+)
+# So many questions go through one connection.
+TDBG_AT_ONCE = 16
 TUNNEL_SECONDS = 20
 SESSION = re.compile(rf"src=(?P<client>\S+) fe={PROXY} be={PROXY} srv=(?P<server>\S+)")
 
@@ -254,6 +262,28 @@ class View:
             "statements": statements,
         }
         return json.loads(self.on(host, CQL, json.dumps(request)))
+
+    def tdbg(self, *commands: str, server: str | None = None) -> list[str]:
+        """What tdbg prints for each of ``commands``, asked of one server, without the ends of lines."""
+        server = server or self.answering(self.members("temporal_servers"))[0]
+        asked = [f"{TDBG_LIVE} --address {self.address(server)} {command} | tr -d '\\n'; echo" for command in commands]
+        some = [asked[first : first + TDBG_AT_ONCE] for first in range(0, len(asked), TDBG_AT_ONCE)]
+        return [line for at_once in some for line in self.on(server, "; ".join(at_once)).splitlines()]
+
+    def history_members(self) -> set[str]:
+        """The servers that every server sees in the ring of the history service: all, when the cluster is whole.
+
+        Raises:
+            ViewError: a server does not tell.
+        """
+        servers = self.members("temporal_servers")
+        try:
+            told = [_ring.parse_gossip("".join(self.tdbg("membership list-gossip", server=one))) for one in servers]
+        except _ring.GossipError as error:
+            raise ViewError(str(error)) from error
+        seen = [set(rings.get("history", ())) for rings in told]
+        hosts = {host.address: host.name for host in self.lab.hosts}
+        return {hosts[member.rpartition(":")[0]] for member in set.intersection(*seen)}
 
     def history_shard(self, namespace_id: str, workflow_id: str) -> int:
         """The history shard of a workflow, as the tool of Temporal computes it."""

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.view import View
 from tests.cluster.conftest import LiveCluster
 
 # The arithmetic of shards is the same on every database.
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.profiles("basic", "ha_cassandra")
 
 RANGES = {"production": "1000-4000", "staging": "1-1000"}
 COUNTS = {"production": 3001, "staging": 1000}
-TLS = "/etc/temporal/tls"
-TDBG = (
-    f"/opt/temporal-server/current/tdbg --color never --tls-ca-path {TLS}/ca.crt --tls-cert-path {TLS}/temporal.crt "
-    f"--tls-key-path {TLS}/temporal.key --tls-server-name frontend"
-)
-AT_ONCE = 16
 ASKED_OF_NODETOOL = 6
 SECONDS_UNTIL_UP = 180
 
@@ -46,14 +39,6 @@ def placed(
     return place(cluster, tmp_path_factory.mktemp(request.param), *options)
 
 
-def tdbg(view: View, *commands: str) -> list[str]:
-    """Return what tdbg prints for each of ``commands``, without line ends; asked on one server, in few connections."""
-    server = view.members("temporal_servers")[0]
-    asked = [f"{TDBG} --address {view.address(server)} {command} | tr -d '\\n'; echo" for command in commands]
-    some = [asked[first : first + AT_ONCE] for first in range(0, len(asked), AT_ONCE)]
-    return [line for commands_at_once in some for line in view.on(server, "; ".join(commands_at_once)).splitlines()]
-
-
 def test_every_workflow_has_a_row_and_people_see_the_first(placed: tuple[dict[str, Any], str]) -> None:
     found, output = placed
     assert len(found["workflows"]) == COUNTS[found["namespace"]]
@@ -65,8 +50,8 @@ def test_shards_are_those_of_temporal(cluster: LiveCluster, placed: tuple[dict[s
     found, _ = placed
     sample = found["workflows"][:: len(found["workflows"]) // 20]
     options = f"--namespace-id {found['namespace_id']} --number-of-shards {found['history_shards']}"
-    answers = tdbg(
-        cluster.view, *(f"history-host get-shardid {options} --workflow-id {row['workflow_id']}" for row in sample)
+    answers = cluster.view.tdbg(
+        *(f"history-host get-shardid {options} --workflow-id {row['workflow_id']}" for row in sample)
     )
     assert [int(answer.split()[-1]) for answer in answers] == [row["shard"] for row in sample]
     assert found["history_shards"] == cluster.view.variable("temporal_history_shards")
@@ -76,7 +61,7 @@ def test_owners_are_those_of_temporal(cluster: LiveCluster, placed: tuple[dict[s
     found, _ = placed
     address_of = {server["name"]: server["address"] for server in found["servers"]}
     owners = {row["shard"]: address_of[row["owner"]] for row in found["workflows"]}
-    answers = tdbg(cluster.view, *(f"history-host describe --shard-id {shard}" for shard in owners))
+    answers = cluster.view.tdbg(*(f"history-host describe --shard-id {shard}" for shard in owners))
     told = [json.loads(answer)["address"].rpartition(":")[0] for answer in answers]
     assert dict(zip(owners, told, strict=True)) == owners
 
