@@ -16,6 +16,7 @@ description:
   - Each unit gets a drop-in that records, at every start, the SHA-256 of its O(units[].tracked_files).
     A unit whose files differ from its record, or that is not running, is reported as V(pending); restarting it
     is the task of a rolling playbook, not of this module.
+  - A timer follows its file without a restart, so it records nothing; it is started whenever it does not run.
 attributes:
   check_mode:
     description: Can run in check mode and report what would change.
@@ -47,6 +48,10 @@ options:
         type: list
         elements: str
         default: []
+      on_demand:
+        description: Whether something else starts the unit, such as a timer; then only its files are put in place.
+        type: bool
+        default: false
 """
 
 EXAMPLES = r"""
@@ -111,11 +116,26 @@ def _place(module: AnsibleModule, unit: dict) -> tuple[list[str], list[dict[str,
     if unit["drop_in"] is not None:
         files[_units.drop_in_path(name, _systemd.SETTINGS)] = unit["drop_in"]
     tracked = sorted({*unit["tracked_files"], *files})
-    files[_units.drop_in_path(name, _systemd.RECORDER)] = _systemd.with_tracked_files(
-        _units.recorder(name, tracked), tracked
-    )
+    if not _follows_its_file(unit):
+        files[_units.drop_in_path(name, _systemd.RECORDER)] = _systemd.with_tracked_files(
+            _units.recorder(name, tracked), tracked
+        )
     differences = [_write(module, path, content) for path, content in files.items()]
     return tracked, [difference for difference in differences if difference]
+
+
+def _follows_its_file(unit: dict) -> bool:
+    """Tell whether the unit needs no restart to be what its file says."""
+    return unit["on_demand"] or unit["name"].endswith(".timer")
+
+
+def _judge(module: AnsibleModule, unit: dict, tracked: list[str]) -> _units.Verdict:
+    """Judge a unit; one that follows its file is new when it should run and does not."""
+    name = unit["name"]
+    if not _follows_its_file(unit):
+        return _systemd.judge(module, name, tracked)
+    is_new = not unit["on_demand"] and not _systemd.is_active(module, name)
+    return _units.Verdict(name, _units.NEW if is_new else _units.CURRENT)
 
 
 def _systemctl(module: AnsibleModule, *arguments: str) -> None:
@@ -142,6 +162,7 @@ def main() -> None:
                     "content": {"type": "str"},
                     "drop_in": {"type": "str"},
                     "tracked_files": {"type": "list", "elements": "str", "default": []},
+                    "on_demand": {"type": "bool", "default": False},
                 },
             },
         },
@@ -155,8 +176,9 @@ def main() -> None:
     if differences and not module.check_mode:
         _systemctl(module, "daemon-reload")
 
-    verdicts = [_systemd.judge(module, name, tracked) for name, tracked in tracked_of.items()]
-    disabled = [name for name in tracked_of if not _systemd.is_enabled(module, name)]
+    verdicts = [_judge(module, unit, tracked_of[unit["name"]]) for unit in module.params["units"]]
+    lasting = [unit["name"] for unit in module.params["units"] if not unit["on_demand"]]
+    disabled = [name for name in lasting if not _systemd.is_enabled(module, name)]
     new = [verdict.name for verdict in verdicts if verdict.state == _units.NEW]
     if not module.check_mode:
         if disabled:
