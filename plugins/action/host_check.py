@@ -41,4 +41,4 @@ class ActionModule(ActionBase):
 
 
 def _without_answer(problem: str) -> dict[str, Any]:
-    return {"changed": False, "problems": [problem], "system": "", "holds_vip": False, "vip_answer": ""}
+    return {"changed": False, "problems": [problem], "notes": [], "system": "", "holds_vip": False, "vip_answer": ""}

@@ -27,6 +27,7 @@ class FilterModule:
         return {
             "cassandra_down": _cassandra.down_addresses,
             "cassandra_founding_tokens": _cassandra.founding_tokens,
+            "cassandra_heap": _cassandra.heap_megabytes,
             "cassandra_racks": _cassandra.with_racks,
             "ring_safety": ring_safety,
         }

@@ -9,7 +9,7 @@ Pure functions; nothing here runs a command.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,10 @@ FIRST_TOKEN = -(2**63)
 # Racks with different numbers of nodes can meet at the same place; this much room lets each rack have a token there.
 GRAIN = 1024
 
+LEAST_HEAP_MEGABYTES = 1024
+# A larger heap costs pauses and takes memory from the page cache.
+LARGEST_HEAP_MEGABYTES = 16384
+
 _STATUS_LINE = re.compile(
     r"^(?P<up>[UD?])(?P<state>[NLJMRS])\s+(?P<address>[0-9a-fA-F.:]+)\s.*\s(?P<host_id>[0-9a-f-]{36})\s+(?P<rack>\S+)\s*$",
     re.MULTILINE,
@@ -40,18 +44,27 @@ class RefusalError(ValueError):
 
 @dataclass(frozen=True)
 class RingNode:
-    """One node as another sees it. ``state``: ``N`` normal, ``J`` joining, ``L`` leaving, ``M`` moving."""
+    """One node as another sees it. ``state``: ``N`` normal, ``J`` joining, ``L`` leaving, ``M`` moving.
+
+    ``host_id``: what the node calls itself for as long as it is in the ring; one that comes back is another.
+    """
 
     address: str
     is_up: bool
     state: str
     rack: str
+    host_id: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is up and neither on its way in nor out."""
+        return self.is_up and self.state == "N"
 
 
 def parse_status(text: str) -> list[RingNode]:
     """Return the nodes in the output of ``nodetool status``."""
     return [
-        RingNode(match["address"], match["up"] == "U", match["state"], match["rack"])
+        RingNode(match["address"], match["up"] == "U", match["state"], match["rack"], match["host_id"])
         for match in _STATUS_LINE.finditer(text)
     ]
 
@@ -98,19 +111,28 @@ def plan(
     is_unfinished: bool,
     established: Sequence[str],
     ring: Sequence[RingNode] | None,
+    has_commit_log: bool = False,
 ) -> str:
     """Decide how the node ``name`` starts: one of ``stay``, ``found``, ``join`` and ``replace``.
 
     ``has_data``: the node has system tables. ``is_unfinished``: it was told how to start and has not served since.
     ``established``: other nodes that may hold the data of a ring, because they have some or were not looked at.
     ``ring``: what an established node shows of the ring; ``None`` when none answers.
+    ``has_commit_log``: there are segments of a commit log. Those of a lost node would be replayed, its own system
+    tables with them: it would believe that it has its data and serve without.
 
     Raises:
-        RefusalError: a ring exists but does not answer, a node of it is down or on its way, or it has a live node with
-            this address. A second ring, or a node that misses data, would be the result.
+        RefusalError: a ring exists but does not answer, a node of it is down or on its way, it has a live node with
+            this address, or a commit log is left of lost data. A second ring, or a node that misses data, would be the
+            result.
     """
     if has_data and not is_unfinished:
         return STAY
+    if has_commit_log and not has_data and not is_unfinished:
+        raise RefusalError(
+            f"cassandra on {name}: it has a commit log but no data; mount the disk of its data or, when they are lost, "
+            "empty the directory of the commit log, and run again"
+        )
     if not established:
         return FOUND
     if ring is None:
@@ -126,7 +148,7 @@ def plan(
             f"cassandra on {name}: it has no data, but the ring has a live node with its address {address}; stop that "
             "one, or correct temporal_address"
         )
-    away = [node for node in ring if node is not mine and not (node.is_up and node.state == "N")]
+    away = [node for node in ring if node is not mine and not node.is_settled]
     if away:
         raise RefusalError(
             f"cassandra on {name}: it would {'replace its dead self' if mine else 'join'} now, but "
@@ -159,6 +181,55 @@ def ring_problems(members: Sequence[Member], ring: Sequence[RingNode], schemas: 
     if len(set(schemas.values())) > 1:
         found.append(f"the nodes disagree on the schema: {dict(sorted(schemas.items()))}")
     return found
+
+
+def check_leaving(name: str, address: str, ring: Sequence[RingNode], copies: Mapping[str, int]) -> None:
+    """Refuse that the node ``name`` leaves the ring when its data would not be as safe without it.
+
+    ``copies``: by keyspace, how often its rows are kept.
+
+    Raises:
+        RefusalError: too few nodes or racks would be left for the copies, or another node is down or on its way.
+    """
+    rest = [node for node in ring if node.address != address]
+    keyspace, needed = max(copies.items(), key=lambda item: item[1])
+    kept = f"keyspace {keyspace} is kept {needed} times"
+    away = [node.address for node in rest if not node.is_settled]
+    if away:
+        raise RefusalError(
+            f"cassandra on {name}: it would leave now, but {', '.join(away)} is down or not settled, and copies that "
+            "only this node has would be lost; wait for it or repair it first"
+        )
+    if len(rest) < needed:
+        raise RefusalError(f"cassandra on {name}: {len(rest)} nodes would be left, but {kept}; add a node first")
+    mine = {node.rack for node in ring if node.address == address}
+    racks = {node.rack for node in rest}
+    if mine - racks and len(racks) < needed:
+        raise RefusalError(
+            f"cassandra on {name}: it is the last node of rack {', '.join(mine)}, {len(racks)} racks would be left, "
+            f"and {kept}; add a node to that rack first"
+        )
+
+
+def newcomers(recorded: Collection[str] | None, ring: Sequence[RingNode], address: str) -> list[str]:
+    """Return the addresses of the nodes that came since the node ``address`` last gave up what it need not hold.
+
+    ``recorded``: host ids of the ring at that time, ``None`` when nobody knows.
+
+    Raises:
+        RefusalError: a node is down or on its way; what it holds must not be given up elsewhere.
+    """
+    away = [node.address for node in ring if not node.is_settled]
+    if away:
+        raise RefusalError(
+            f"cassandra on {address}: nothing is given up while {', '.join(away)} is down or not settled; wait for it"
+        )
+    return [node.address for node in ring if node.address != address and node.host_id not in (recorded or ())]
+
+
+def heap_megabytes(memory_megabytes: int, wanted: int = 0) -> int:
+    """Return the heap of a node in MiB: what is ``wanted``, else a quarter of the memory within sensible bounds."""
+    return wanted or min(max(memory_megabytes // 4, LEAST_HEAP_MEGABYTES), LARGEST_HEAP_MEGABYTES)
 
 
 def replication(copies: Mapping[str, int]) -> dict[str, str]:

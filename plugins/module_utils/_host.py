@@ -175,11 +175,27 @@ def fleet_verdict(
                 problems.append(f"{tier}: its hosts run different systems ({seen}); install the same on all")
             else:
                 tiers_by_mixture.setdefault(seen, []).append(tier)
-    notes = [
+    hosts_by_note: dict[str, list[str]] = {}
+    for host, result in results.items():
+        for note in result.get("notes", ()):
+            hosts_by_note.setdefault(note, []).append(host)
+    notes = [f"{', '.join(hosts)}: {note}" for note, hosts in hosts_by_note.items()]
+    notes += _release_notes(results, tiers.get("cassandra", ()))
+    notes += [
         f"{', '.join(mixed)}: hosts run different systems ({seen}); install the same on all when you can"
         for seen, mixed in tiers_by_mixture.items()
     ]
     return {"problems": problems, "notes": notes}
+
+
+def _release_notes(results: Mapping[str, Mapping[str, Any]], nodes: Sequence[str]) -> Iterator[str]:
+    releases: dict[str, list[str]] = {}
+    for host in nodes:
+        if results.get(host, {}).get("cassandra_release"):
+            releases.setdefault(results[host]["cassandra_release"], []).append(host)
+    if len(releases) > 1:
+        seen = "; ".join(f"{release} on {', '.join(hosts)}" for release, hosts in sorted(releases.items()))
+        yield f"cassandra: nodes have different releases ({seen}); bring all to one before tables change or nodes come"
 
 
 def _vip_problems(results: Mapping[str, Mapping[str, Any]], carriers: Sequence[str], vip: str) -> Iterator[str]:

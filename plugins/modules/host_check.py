@@ -13,6 +13,7 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Checks the operating system, the machine, its addresses and its clock, and whether a foreign process listens on a
     port that the cluster needs.
+  - On a host that gets a node of Cassandra also Java, memory, disk, swap and a limit of the kernel.
   - A host that cannot be reached is a problem among others and does not end the play, so that all are told at once.
   - Changes nothing and never fails for a host that is not fit.
 attributes:
@@ -67,6 +68,22 @@ options:
     description: Interface that carries the virtual address; that of the default route when empty.
     type: str
     default: ""
+  cassandra:
+    description: The node of Cassandra that this host has or gets; leave out for none.
+    type: dict
+    suboptions:
+      data_directory:
+        description: Directory of its data.
+        type: path
+        required: true
+      java_home:
+        description: Directory of a Java that is there already; empty for that of the distribution.
+        type: str
+        default: ""
+      heap_megabytes:
+        description: Heap in MiB; V(0) for a share of the memory.
+        type: int
+        default: 0
   clock_skew_seconds:
     description: Seconds by which the clock may differ from that of the control node.
     type: float
@@ -89,6 +106,15 @@ problems:
   returned: always
   type: list
   elements: str
+notes:
+  description: What works and should not stay so, one sentence each.
+  returned: always
+  type: list
+  elements: str
+cassandra_release:
+  description: Release of Cassandra that the next start uses; empty when there is none.
+  returned: always
+  type: str
 system:
   description: Operating system and its version; empty when the host could not be asked.
   returned: always
@@ -112,13 +138,19 @@ time:
 import json
 import os
 import platform
+import shutil
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _host, _systemd
+from ansible_collections.zerospof.temporal.plugins.module_utils import (
+    _cassandra,
+    _host,
+    _store,
+    _systemd,
+)
 
 ARGUMENT_SPEC = {
     "address": {"type": "str", "required": True},
@@ -137,6 +169,14 @@ ARGUMENT_SPEC = {
     "vip": {"type": "str", "default": ""},
     "vip_carrier": {"type": "bool", "default": False},
     "vip_interface": {"type": "str", "default": ""},
+    "cassandra": {
+        "type": "dict",
+        "options": {
+            "data_directory": {"type": "path", "required": True},
+            "java_home": {"type": "str", "default": ""},
+            "heap_megabytes": {"type": "int", "default": 0},
+        },
+    },
     "clock_skew_seconds": {"type": "float", "default": 1},
 }
 ANSWER_SECONDS = 1.0
@@ -231,6 +271,28 @@ def look(module: AnsibleModule) -> _host.Host:
     )
 
 
+def look_at_store(module: AnsibleModule) -> _store.Store:
+    """Read what decides whether a node of Cassandra can live here."""
+    wanted = module.params["cassandra"]
+    directory = Path(wanted["data_directory"])
+    place = next(path for path in (directory, *directory.parents) if path.exists())
+    memory = _store.parse_memory(read("/proc/meminfo"))
+    java = Path(wanted["java_home"], "bin", "java")
+    return _store.Store(
+        java=module.run_command([str(java), "-version"])[2] if wanted["java_home"] and java.exists() else "",
+        is_container=Path("/run/systemd/container").exists(),
+        is_set_up=Path("/etc/sysctl.d/60-zerospof-cassandra.conf").exists(),
+        is_running=_systemd.is_active(module, "cassandra.service"),
+        has_data=(directory / "data" / "system").exists(),
+        memory=memory.get("MemTotal", 0),
+        available=memory.get("MemAvailable", 0),
+        map_count=int(read("/proc/sys/vm/max_map_count") or 0),
+        swaps=_store.parse_swaps(read("/proc/swaps")),
+        free=shutil.disk_usage(place).free >> 20,
+        shares_root=place.stat().st_dev == Path("/").stat().st_dev,
+    )
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
@@ -241,13 +303,23 @@ def main() -> None:
     holds_vip = bool(vip) and _host.has_address(host, vip)
     carried = vip if params["vip_carrier"] else ""
     asks = bool(carried) and not holds_vip
+    problems, notes = [], []
+    if params["cassandra"]:
+        store = look_at_store(module)
+        heap = _cassandra.heap_megabytes(store.memory, params["cassandra"]["heap_megabytes"])
+        problems += _store.problems(store, host.system, params["cassandra"], heap)
+        notes += _store.notes(store, params["cassandra"])
+    installed = Path("/opt/cassandra/current")
     module.exit_json(
         changed=False,
         problems=[
             *_host.machine_problems(host, params["systems"], params["architecture"]),
             *_host.address_problems(host, params["address"], carried, params["vip_interface"] or default_interface()),
             *_host.port_problems(host, params["ports"]),
+            *problems,
         ],
+        notes=notes,
+        cassandra_release=installed.readlink().name if installed.is_symlink() else "",
         system=host.system,
         holds_vip=holds_vip,
         vip_answer=answer_at(vip, [e["port"] for e in params["ports"] if e["at"] == "vip"]) if asks else "",

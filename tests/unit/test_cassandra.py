@@ -38,9 +38,9 @@ def layout(*counts: int) -> list[dict[str, str]]:
 
 def test_the_status_of_a_ring_is_read() -> None:
     assert start.parse_status(STATUS) == [
-        start.RingNode("192.0.2.13", True, "N", "az_c"),
-        start.RingNode("192.0.2.12", False, "N", "az_b"),
-        start.RingNode("192.0.2.11", True, "J", "az_a"),
+        start.RingNode("192.0.2.13", True, "N", "az_c", "cb00b5cb-55ee-4ae7-840b-1b8acdab8055"),
+        start.RingNode("192.0.2.12", False, "N", "az_b", "0c382cd0-8947-4b2a-8c52-143346464fdc"),
+        start.RingNode("192.0.2.11", True, "J", "az_a", "0c8428f8-d551-42c8-948f-4cf0e533241f"),
     ]
 
 
@@ -91,6 +91,13 @@ def test_an_address_that_a_live_node_has_is_refused() -> None:
 def test_nobody_comes_while_another_is_away(away: start.RingNode, mine: list[start.RingNode]) -> None:
     with pytest.raises(start.RefusalError, match=r"192\.0\.2\.12 is down or not settled"):
         plan(ring=[*mine, away, node("192.0.2.13")])
+
+
+def test_the_commit_log_of_lost_data_is_not_replayed() -> None:
+    with pytest.raises(start.RefusalError, match="a commit log but no data; mount the disk"):
+        plan(ring=[node("192.0.2.11", up=False), node("192.0.2.12")], has_commit_log=True)
+    assert plan(has_data=True, has_commit_log=True) == start.STAY
+    assert plan(established=[], is_unfinished=True, has_commit_log=True) == start.FOUND
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([1, 4, 16]))
@@ -158,3 +165,64 @@ def test_replication_reads_as_the_ring_stores_it() -> None:
         "class": "org.apache.cassandra.locator.NetworkTopologyStrategy",
         "dc1": "3",
     }
+
+
+def ring_of(*racks: str) -> list[start.RingNode]:
+    """Settled nodes 192.0.2.11, .12 ... in these racks; the host id of each is its last octet."""
+    return [start.RingNode(f"192.0.2.{n}", True, "N", rack, str(n)) for n, rack in enumerate(racks, 11)]
+
+
+COPIES = {"system_auth": 3, "temporal": 3, "scratch": 1}
+
+
+@pytest.mark.parametrize("racks", ["aabc", "abcd", "aabbcc", "abcde"])
+def test_a_node_may_leave_when_nodes_and_racks_are_left_for_every_copy(racks: str) -> None:
+    start.check_leaving("a", "192.0.2.11", ring_of(*racks), COPIES)
+
+
+def test_the_node_of_a_rack_may_leave_when_there_are_more_racks_than_copies() -> None:
+    start.check_leaving("d", "192.0.2.14", ring_of(*"abcd"), COPIES)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.11", "192.0.2.13"])
+def test_no_node_of_as_many_as_copies_may_leave(address: str) -> None:
+    with pytest.raises(start.RefusalError, match=r"2 nodes would be left, but keyspace .* is kept 3 times; add a node"):
+        start.check_leaving("a", address, ring_of(*"abc"), COPIES)
+
+
+def test_the_last_node_of_a_rack_that_holds_copies_may_not_leave() -> None:
+    with pytest.raises(start.RefusalError, match="the last node of rack c, 2 racks would be left"):
+        start.check_leaving("c", "192.0.2.15", ring_of(*"aabbc"), COPIES)
+
+
+@pytest.mark.parametrize("away", [node("192.0.2.99", up=False), node("192.0.2.99", state="J")])
+def test_nobody_leaves_while_another_is_away(away: start.RingNode) -> None:
+    with pytest.raises(start.RefusalError, match=r"192\.0\.2\.99 is down or not settled"):
+        start.check_leaving("a", "192.0.2.11", [*ring_of(*"aabbcc"), away], COPIES)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "new"),
+    [
+        ({"11", "12", "13"}, []),
+        ({"11", "12"}, ["192.0.2.13"]),
+        # A node that has left and come back, or was replaced, has another id.
+        ({"11", "12", "old"}, ["192.0.2.13"]),
+        (None, ["192.0.2.12", "192.0.2.13"]),
+    ],
+)
+def test_who_came_since_the_last_cleanup_is_known(recorded: set[str] | None, new: list[str]) -> None:
+    assert start.newcomers(recorded, ring_of(*"abc"), "192.0.2.11") == new
+
+
+def test_nothing_is_given_up_to_a_node_that_is_away() -> None:
+    with pytest.raises(start.RefusalError, match=r"192\.0\.2\.14 is down or not settled"):
+        start.newcomers({"11"}, [*ring_of(*"abc"), node("192.0.2.14", up=False)], "192.0.2.11")
+
+
+@pytest.mark.parametrize(
+    ("memory", "wanted", "heap"),
+    [(2_000, 0, 1024), (8_192, 0, 2048), (32_000, 0, 8000), (512_000, 0, 16384), (32_000, 384, 384)],
+)
+def test_the_heap_is_a_quarter_of_the_memory_within_bounds(memory: int, wanted: int, heap: int) -> None:
+    assert start.heap_megabytes(memory, wanted) == heap

@@ -170,3 +170,17 @@ def test_different_systems_are_a_note_and_for_postgresql_a_problem() -> None:
     assert found["notes"] == [
         "etcd: hosts run different systems (debian 12 on db; debian 13 on lb_b); install the same on all when you can"
     ]
+
+
+def test_equal_notes_about_hosts_are_told_once() -> None:
+    found = verdict(lb_a={"notes": ["swaps"]}, db={"notes": ["swaps", "is slow"]})
+    assert found["notes"] == ["lb_a, db: swaps", "db: is slow"]
+
+
+def test_nodes_of_different_releases_are_named() -> None:
+    releases = {"a": "5.0.6", "b": "5.0.7", "c": "5.0.6", "new": ""}
+    results = {host: FINE | {"cassandra_release": release} for host, release in releases.items()}
+    assert _host.fleet_verdict(results, {"cassandra": list(releases)}, "")["notes"] == [
+        "cassandra: nodes have different releases (5.0.6 on a, c; 5.0.7 on b); bring all to one before tables change "
+        "or nodes come"
+    ]

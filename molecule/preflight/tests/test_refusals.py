@@ -123,11 +123,12 @@ def test_a_sound_cluster_that_already_runs_is_accepted(preflight: Preflight) -> 
     host.check_output("systemd-run --unit=ours --collect /usr/bin/python3 -m http.server 7233")
     host.check_output("ip address add 10.89.1.10/32 dev eth0")
     try:
-        preflight(refused=False)
+        said = preflight(refused=False)
     finally:
         host.check_output("ip address delete 10.89.1.10/32 dev eth0")
         host.check_output("systemctl stop ours.service")
         host.check_output(f"rm -r {Path(record).parent}")
+    assert "preflight-a, preflight-b, preflight-c: /var/lib/cassandra is on the file system of the system" in said
 
 
 def test_an_unreachable_host_is_one_problem_and_the_others_are_still_judged(preflight: Preflight) -> None:
@@ -170,6 +171,8 @@ def about_hosts(preflight: Preflight, tmp_path_factory: pytest.TempPathFactory) 
             r"""printf '#!/bin/sh\necho "pgbouncer:\n  Installed: (none)\n  Candidate: 1.18.0-1"\n' """
             "> /usr/local/bin/apt-cache && chmod 755 /usr/local/bin/apt-cache"
         )
+        third.check_output("sed -i 's/17.0.12/21.0.4/' /opt/java/bin/java")
+        third.check_output("mkdir -p /var/lib/cassandra && mount -t tmpfs -o size=64m tmpfs /var/lib/cassandra")
         # The gateway of the lab is a machine that answers and is no load balancer.
         yield preflight(
             {
@@ -178,6 +181,8 @@ def about_hosts(preflight: Preflight, tmp_path_factory: pytest.TempPathFactory) 
                 "temporal_version": "1.31.0",
             },
             {
+                # More than any machine has.
+                "preflight-a": {"cassandra_heap_megabytes": 99_999_999},
                 "preflight-b": {
                     "temporal_address": "10.89.1.99",
                     "ansible_python_interpreter": "/opt/skew/python3",
@@ -185,13 +190,14 @@ def about_hosts(preflight: Preflight, tmp_path_factory: pytest.TempPathFactory) 
                     "ansible_become_method": "su",
                     "ansible_become_user": "daemon",
                     "ansible_become_flags": "--shell /bin/sh",
-                }
+                },
             },
         )
     finally:
         first.check_output("cat /run/os-release > /etc/os-release")
         second.check_output("rm -rf /opt/skew")
         third.check_output("systemctl stop foreign.service || true; rm -f /usr/local/bin/apt-cache")
+        third.check_output("sed -i 's/21.0.4/17.0.12/' /opt/java/bin/java; umount /var/lib/cassandra || true")
 
 
 @pytest.mark.parametrize(
@@ -203,6 +209,10 @@ def about_hosts(preflight: Preflight, tmp_path_factory: pytest.TempPathFactory) 
         r"preflight-b: is not entered as root; set ansible_become: true or ansible_user: root",
         r"preflight-c: port 7233 \(temporal_ports\.frontend\) is taken by python3 \(pid \d+, unit foreign\.service\)",
         r"preflight-c: Temporal 1\.31\.0 cannot work behind PgBouncer 1\.18\.0: .* Install a newer PgBouncer",
+        r"preflight-a: a heap of 99999999 MiB is more than half of its \d+ MiB of memory",
+        r"preflight-a: \d+ MiB of its memory are free, and a node with a heap of 99999999 MiB takes",
+        r'preflight-c: Cassandra needs Java 17, and /opt/java/bin/java says openjdk version "21\.0\.4"',
+        r"preflight-c: 64 MiB are free for /var/lib/cassandra, at least 4096 are needed",
         r"temporal_vip: 10\.89\.1\.1 is taken by a machine that is no load balancer of this cluster \(seen from",
         r"temporal-server-[\d.]+-linux-amd64\.tar\.gz is missing; run playbooks/artifacts\.yml or put it there",
         r"wheels/ has no wheel of temporalio==",
