@@ -33,6 +33,7 @@ SECRETS = (
     "cassandra_superuser",
     "cassandra_temporal",
     "cassandra_schema",
+    "cassandra_maintenance",
 )
 SECRETS_FILE = "secrets.yml"
 ADDRESS = re.compile(r"(?<![\d.])(\d{1,3}\.\d{1,3}\.\d{1,3})\.(\d{1,3})(?![\d.])")

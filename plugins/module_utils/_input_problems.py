@@ -26,7 +26,7 @@ SECRETS = (
     "pgbouncer_auth",
     "patroni_rest",
 )
-CASSANDRA_SECRETS = ("cassandra_superuser", "cassandra_temporal", "cassandra_schema")
+CASSANDRA_SECRETS = ("cassandra_superuser", "cassandra_temporal", "cassandra_schema", "cassandra_maintenance")
 SHORTEST_SECRET = 16
 FEWEST_DISTINCT_CHARACTERS = 6
 HIGHEST_PORT = 65535

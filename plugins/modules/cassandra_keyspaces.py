@@ -11,7 +11,8 @@ short_description: Keyspaces exist and keep as many copies in each data centre a
 version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
-  - Makes keyspaces that are missing, and changes the replication of those that differ. Never drops one.
+  - Makes keyspaces and tables that are missing, and changes the replication of keyspaces that differ. Never drops one,
+    and never changes a table that is there.
   - A keyspace whose copies became more, or moved, answers wrongly until it is repaired; RV(repair_needed) names it.
 attributes:
   check_mode:
@@ -35,6 +36,10 @@ options:
         description: Number of copies by data centre, for NetworkTopologyStrategy.
         type: dict
         required: true
+      tables:
+        description: Columns and primary key of tables by name, as CQL.
+        type: dict
+        default: {}
   bootstrap:
     description: Whether to log in as the user with which a new ring begins when O(login_user) does not exist yet.
     type: bool
@@ -79,6 +84,7 @@ def main() -> None:
                 "options": {
                     "name": {"type": "str", "required": True},
                     "replication": {"type": "dict", "required": True},
+                    "tables": {"type": "dict", "default": {}},
                 },
             },
             "bootstrap": {"type": "bool", "default": False},
@@ -86,11 +92,17 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = {row["name"]: _cassandra.replication(row["replication"]) for row in module.params["keyspaces"]}
+    missing = {
+        (row["name"], table): columns for row in module.params["keyspaces"] for table, columns in row["tables"].items()
+    }
     present: dict[str, dict[str, str]] = {}
     with _cassandra_client.connection(module) as session:
         if session is not None:
             query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
             present = {row.keyspace_name: dict(row.replication) for row in _cassandra_client.rows(session, query)}
+            query = "SELECT keyspace_name, table_name FROM system_schema.tables"
+            for row in _cassandra_client.rows(session, query):
+                missing.pop((row.keyspace_name, row.table_name), None)
         changes = {name: after for name, after in wanted.items() if present.get(name) != after}
         if session is not None and not module.check_mode:
             for name, after in changes.items():
@@ -102,8 +114,11 @@ def main() -> None:
                 session.execute(
                     f"{verb} KEYSPACE {_cassandra_client.identifier(name)} WITH replication = {{{settings}}}"
                 )
+            for path, columns in missing.items():
+                table = ".".join(_cassandra_client.identifier(part) for part in path)
+                session.execute(f"CREATE TABLE {table} ({columns})")
     module.exit_json(
-        changed=bool(changes),
+        changed=bool(changes or missing),
         repair_needed=[name for name in changes if name in present],
         diff=[
             {
@@ -113,6 +128,10 @@ def main() -> None:
                 "after": f"{after}\n",
             }
             for name, after in changes.items()
+        ]
+        + [
+            {"after_header": f"table {'.'.join(path)}", "before": "", "after": f"{columns}\n"}
+            for path, columns in missing.items()
         ],
     )
 

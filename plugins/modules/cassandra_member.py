@@ -35,6 +35,10 @@ options:
     description: Whether the node has system tables.
     type: bool
     required: true
+  has_commit_log:
+    description: Whether the node has segments of a commit log.
+    type: bool
+    default: false
   unfinished:
     description: Whether the node was told how to start and has not served since.
     type: bool
@@ -83,6 +87,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "address": {"type": "str", "required": True},
             "has_data": {"type": "bool", "required": True},
+            "has_commit_log": {"type": "bool", "default": False},
             "unfinished": {"type": "bool", "required": True},
             "established_members": {"type": "list", "elements": "str", "default": []},
             "statuses": {"type": "list", "elements": "str", "default": []},
@@ -96,6 +101,7 @@ def main() -> None:
             parameters["name"],
             parameters["address"],
             has_data=parameters["has_data"],
+            has_commit_log=parameters["has_commit_log"],
             is_unfinished=parameters["unfinished"],
             established=[name for name in parameters["established_members"] if name != parameters["name"]],
             ring=rings[0] if rings else None,

@@ -152,7 +152,7 @@ def is_unit(text: str) -> None:
     parser = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(text)
-    assert set(parser.sections()) <= {"Unit", "Service", "Install"}
+    assert set(parser.sections()) <= {"Unit", "Service", "Timer", "Install"}
     assert parser.sections()
 
 
@@ -244,6 +244,8 @@ def is_document(text: str) -> None:
 
 
 PARSERS: Mapping[str, Callable[[str], None]] = {
+    "roles/cassandra/templates/cassandra-repair.timer.j2": is_unit,
+    "roles/cassandra/templates/cassandra-repair@.service.j2": is_unit,
     "roles/cassandra/templates/cassandra-rackdc.properties.j2": is_properties,
     "roles/cassandra/templates/cassandra.service.j2": is_unit,
     "roles/cassandra/templates/cassandra.yaml.j2": is_mapping,
@@ -252,6 +254,7 @@ PARSERS: Mapping[str, Callable[[str], None]] = {
     "roles/cassandra/templates/jvm.options.j2": is_argument_file,
     "roles/cassandra/templates/logback.xml.j2": is_document,
     "roles/cassandra/templates/nodetool.j2": is_shell,
+    "roles/cassandra/templates/repair.env.j2": is_environment,
     "roles/common/templates/firewall.nft.j2": is_balanced,
     "roles/common/templates/firewall.service.j2": is_unit,
     "roles/etcd/templates/etcd.env.j2": is_environment,

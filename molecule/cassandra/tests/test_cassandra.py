@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from testinfra.host import Host
 
 TLS = "/etc/cassandra/tls"
-CQL = """
-import ssl, sys
-from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-from cassandra.policies import WhiteListRoundRobinPolicy
-address, user, password, certificate, statement = sys.argv[1:]
-context = ssl.create_default_context(cafile="/etc/cassandra/tls/ca.crt")
-if certificate:
-    context.load_cert_chain(certificate, certificate.replace(".crt", ".key"))
-cluster = Cluster(
-    [address], auth_provider=PlainTextAuthProvider(user, password), ssl_context=context, protocol_version=5,
-    execution_profiles={EXEC_PROFILE_DEFAULT: ExecutionProfile(WhiteListRoundRobinPolicy([address]))},
-)
-for row in cluster.connect().execute(statement):
-    print(*row)
-cluster.shutdown()
-"""
+MAINTENANCE_PASSWORD = "/etc/cassandra/repair.env"
+CQL = (Path(__file__).resolve().parents[1] / "cql.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -56,7 +43,7 @@ def test_every_rack_holds_every_row_once(host: Host) -> None:
 def test_users_are_kept_as_often_as_data(host: Host, address: str, secrets: dict[str, str]) -> None:
     login = ("administrator", secrets["cassandra_superuser"])
     found = cql(host, address, login, "SELECT keyspace_name, replication FROM system_schema.keyspaces").stdout
-    for keyspace in ("system_auth", "system_distributed", "system_traces", "temporal"):
+    for keyspace in ("system_auth", "system_distributed", "system_traces", "temporal", "zerospof"):
         [line] = [line for line in found.splitlines() if line.startswith(f"{keyspace} ")]
         assert "NetworkTopologyStrategy" in line
         assert "'dc1', '3'" in line or "'dc1': '3'" in line
@@ -76,6 +63,18 @@ def test_temporal_cannot_change_tables_nor_see_users(host: Host, address: str, s
     for statement in ("CREATE TABLE temporal.x (k int PRIMARY KEY)", "SELECT role FROM system_auth.roles"):
         refused = cql(host, address, login, statement)
         assert "Unauthorized" in refused.stderr
+
+
+def test_who_repairs_sees_no_workflow_and_no_user(host: Host, address: str, secrets: dict[str, str]) -> None:
+    login = ("maintenance", secrets["cassandra_maintenance"])
+    assert cql(host, address, login, "SELECT holder FROM zerospof.leases").succeeded
+    for statement in (
+        "SELECT * FROM temporal.executions",
+        "SELECT role FROM system_auth.roles",
+        "DROP KEYSPACE zerospof",
+    ):
+        refused = cql(host, address, login, statement)
+        assert "Unauthorized" in refused.stderr or "does not exist" in refused.stderr
 
 
 def test_a_stranger_without_a_certificate_is_turned_away(host: Host, address: str, secrets: dict[str, str]) -> None:
@@ -99,7 +98,8 @@ def test_administration_is_for_this_host_alone(host: Host, address: str) -> None
 def test_no_secret_is_in_a_file_of_the_configuration(host: Host, secrets: dict[str, str]) -> None:
     assert secrets
     for name, secret in secrets.items():
-        assert host.run(f"grep -rqF -e {secret} /etc/cassandra /var/log/cassandra").rc == 1, name
+        found = host.run(f"grep -rlF -e {secret} /etc/cassandra /var/log/cassandra /etc/systemd").stdout.split()
+        assert found == [MAINTENANCE_PASSWORD] * (name == "cassandra_maintenance"), name
         assert host.run(f"journalctl -u cassandra.service --no-pager | grep -qF -e {secret}").rc == 1, name
 
 
@@ -108,12 +108,24 @@ def test_keys_are_for_the_node_alone(host: Host) -> None:
         key = host.file(f"{TLS}/{name}")
         assert (key.user, key.group, key.mode) == ("cassandra", "cassandra", 0o640)
     assert host.file("/var/lib/cassandra").mode == 0o750
+    password = host.file(MAINTENANCE_PASSWORD)
+    assert (password.user, password.mode) == ("root", 0o600)
 
 
 def test_no_later_start_can_found_a_second_ring(host: Host) -> None:
     assert not host.file("/etc/cassandra/first_start.env").exists
 
 
-def test_the_unit_is_hardened(host: Host) -> None:
+def test_every_node_has_a_turn_of_its_own_to_repair(host: Host) -> None:
+    timer = host.service("cassandra-repair.timer")
+    assert timer.is_running
+    assert timer.is_enabled
+    settings = json.loads(host.file("/etc/cassandra/repair.json").content_string)
+    names = ["cassandra-a", "cassandra-b", "cassandra-c"]
+    assert (int(settings["members"]), names[int(settings["place"])]) == (3, host.backend.get_hostname())
+
+
+@pytest.mark.parametrize("unit", ["cassandra.service", "cassandra-repair@now.service"])
+def test_the_units_are_hardened(host: Host, unit: str) -> None:
     # Exposure in tenths, below 20.
-    host.run_test("systemd-analyze security --threshold=20 cassandra.service")
+    host.run_test(f"systemd-analyze security --threshold=20 {unit}")

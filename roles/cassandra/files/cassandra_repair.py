@@ -1,0 +1,160 @@
+"""Repair this node's share of the ring: one node at a time, each in its turn, and nobody directs them.
+
+``cassandra_repair.py due`` runs every few minutes and repairs when the turn of this node has come; ``now`` repairs in
+any case, as soon as nobody else does.
+
+Whose turn it is follows from the clock and the place of the node among the members. Who repairs holds a *lease*: a row
+that the ring itself keeps by Paxos and forgets, so that a node which dies in the middle blocks nobody for long.
+
+Settings are in the JSON file that ``CASSANDRA_REPAIR_SETTINGS`` names, the password is in
+``CASSANDRA_REPAIR_PASSWORD``, and the time of the last repair in the state directory of the unit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
+
+DAY_SECONDS = 86400
+LEASE = "repair"
+LEASE_SECONDS = 300
+RENEWAL_SECONDS = 60
+PAUSE_SECONDS = 10
+REQUEST_SECONDS = 30
+# Longer than the slot of any other node: then something keeps it from its turn.
+PATIENCE_SECONDS = DAY_SECONDS
+# Full, not incremental: what was marked as repaired is never compared again, so rows that a disk or a bug loses would
+# stay lost (Cassandra's documentation, Repair), and a session that dies in the middle keeps its files from compaction.
+# The rows of Temporal live for days, so there is little to read twice. Paxos is repaired with both kinds.
+COMMAND = ("/usr/local/bin/nodetool", "repair", "--full", "--partitioner-range")
+
+
+def turn(now: float, place: int, members: int, interval: float) -> float:
+    """Return when the last turn of a node began: turns come every ``interval`` seconds, those of others evenly between.
+
+    ``place``: position among ``members``, from 0.
+    """
+    offset = interval * place / members
+    return (now - offset) // interval * interval + offset
+
+
+def is_due(now: float, last: float, place: int, members: int, interval: float) -> bool:
+    """Tell whether the node has not begun to repair since its turn began.
+
+    However the ring grows, no more than ``interval`` passes between two times at which it is due.
+    """
+    return last < turn(now, place, members, interval) or now - last >= interval
+
+
+def is_late(now: float, last: float, interval: float) -> bool:
+    """Tell whether the node has waited for longer than the turns of others explain."""
+    return now - last > interval + PATIENCE_SECONDS
+
+
+@contextlib.contextmanager
+def session(settings: dict[str, Any], password: str) -> Iterator[Session]:
+    """Give a session with the node of this host."""
+    from cassandra import ConsistencyLevel
+    from cassandra.auth import PlainTextAuthProvider
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+    from cassandra.policies import WhiteListRoundRobinPolicy
+
+    context = ssl.create_default_context(cafile=settings["ca_file"])
+    context.load_cert_chain(settings["cert_file"], settings["key_file"])
+    profile = ExecutionProfile(
+        WhiteListRoundRobinPolicy([settings["address"]]),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+        request_timeout=REQUEST_SECONDS,
+    )
+    cluster = Cluster(
+        [settings["address"]],
+        port=int(settings["port"]),
+        auth_provider=PlainTextAuthProvider(settings["user"], password),
+        ssl_context=context,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        protocol_version=5,
+        schema_metadata_enabled=False,
+        token_metadata_enabled=False,
+    )
+    try:
+        yield cluster.connect(settings["keyspace"])
+    finally:
+        cluster.shutdown()
+
+
+def holder(opened: Session, name: str) -> str:
+    """Take the lease for ``name``, or keep it for longer; return who holds it now."""
+    statement = f"INSERT INTO leases (name, holder) VALUES (%s, %s) IF NOT EXISTS USING TTL {LEASE_SECONDS}"
+    row = opened.execute(statement, (LEASE, name)).one()
+    if row.applied:
+        return name
+    if row.holder == name:
+        statement = f"UPDATE leases USING TTL {LEASE_SECONDS} SET holder = %s WHERE name = %s IF holder = %s"
+        opened.execute(statement, (name, LEASE, name))
+    return str(row.holder)
+
+
+def repair(opened: Session, name: str) -> int:
+    """Repair, and keep the lease meanwhile; return the exit code of nodetool."""
+    process = subprocess.Popen(COMMAND)
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(RENEWAL_SECONDS)
+        try:
+            holder(opened, name)
+        except Exception as error:
+            print(f"the lease could not be kept for longer: {error}", flush=True)
+
+
+def main(mode: str) -> int:
+    """Repair if it is time, and return the exit code."""
+    settings = json.loads(Path(os.environ["CASSANDRA_REPAIR_SETTINGS"]).read_text(encoding="utf-8"))
+    record = Path(os.environ["STATE_DIRECTORY"]) / "repaired"
+    interval = int(settings["interval_days"]) * DAY_SECONDS
+    place, members = int(settings["place"]), int(settings["members"])
+    started = time.time()
+    if not record.exists():
+        # A node comes with all its rows, so its first turn is soon enough.
+        record.write_text(str(started), encoding="utf-8")
+    last = float(record.read_text(encoding="utf-8"))
+    if mode == "due" and not is_due(started, last, place, members, interval):
+        return 0
+    with session(settings, os.environ["CASSANDRA_REPAIR_PASSWORD"]) as opened:
+        while (other := holder(opened, settings["name"])) != settings["name"]:
+            print(f"{other} repairs now", flush=True)
+            if mode == "due":
+                return 1 if is_late(started, last, interval) else 0
+            time.sleep(PAUSE_SECONDS)
+        started = time.time()
+        code = repair(opened, settings["name"])
+        if code == 0:
+            temporary = record.with_suffix(".new")
+            temporary.write_text(str(started), encoding="utf-8")
+            temporary.replace(record)
+        # Who is stopped in the middle leaves the lease to end by itself: the node may go on to repair for a while.
+        opened.execute("DELETE FROM leases WHERE name = %s IF holder = %s", (LEASE, settings["name"]))
+    return code
+
+
+if __name__ == "__main__":
+    from cassandra import DriverException
+    from cassandra.cluster import NoHostAvailable
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        sys.exit(main(sys.argv[1]))
+    except (DriverException, NoHostAvailable) as error:
+        sys.exit(f"the ring does not say who repairs: {error}")
