@@ -36,6 +36,10 @@ options:
     description: File that keeps which nodes the ring had.
     type: path
     required: true
+  founder:
+    description: Whether the node has just founded the ring with the nodes that are there, so it has nothing to give up.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -74,6 +78,7 @@ def main() -> None:
             "address": {"type": "str", "required": True},
             "data_directory": {"type": "path", "required": True},
             "record": {"type": "path", "required": True},
+            "founder": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -84,7 +89,9 @@ def main() -> None:
         module.fail_json(msg=f"cassandra on {module.params['address']} does not run: {(error or output).strip()}")
     try:
         recorded = json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
-        found = _cassandra.newcomers(recorded, ring, module.params["address"])
+        ids = sorted(node.host_id for node in ring)
+        known = ids if module.params["founder"] else recorded
+        found = _cassandra.newcomers(known, ring, module.params["address"])
     except _cassandra.RefusalError as refusal:
         module.fail_json(msg=str(refusal))
     if module.check_mode:
@@ -95,7 +102,6 @@ def main() -> None:
         if code != 0 or "Aborted" in output:
             module.fail_json(msg=f"cassandra on {module.params['address']}: {(error or output).strip()}")
     given_up = before - tables_in(module.params["data_directory"]) if found else set()
-    ids = sorted(node.host_id for node in ring)
     if recorded != ids:
         record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         temporary = record.with_suffix(".new")

@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # What changes the cluster for good comes last.
-ORDER = ("test_site.py", "test_execution_flow.py", "test_placement.py", "test_ring_loss.py")
+ORDER = ("test_site.py", "test_execution_flow.py", "test_placement.py", "test_ring_growth.py", "test_ring_loss.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:

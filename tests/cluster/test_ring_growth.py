@@ -1,0 +1,133 @@
+"""A seventh node comes into the ring while the others serve, and leaves it again for good."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import parse_status
+
+from lab.load import Load, load
+from tests.cluster.conftest import ROOT, LiveCluster, Run, lab
+
+pytestmark = pytest.mark.profiles("ha_cassandra")
+
+NEW = "cassandra-a3"
+HOST = {"ansible_host": "10.77.0.57", "lab_image": "debian-12"}
+RECORD = "/var/lib/zerospof/cassandra/ring"
+SHARDS_ASKED = 6
+REMOVE = """
+- hosts: cassandra-a3
+  vars_files: [{playbooks}/vars/tiers.yml]
+  tasks:
+    - ansible.builtin.include_role:
+        name: zerospof.temporal.cassandra
+        tasks_from: remove
+"""
+
+
+def starts(cluster: LiveCluster) -> dict[str, str]:
+    """When the node of every host was started, by the name of the host."""
+    command = "systemctl show --property=MainPID,ActiveEnterTimestamp cassandra.service"
+    return {host: cluster.view.on(host, command) for host in cluster.view.members("cassandra")}
+
+
+@pytest.fixture(scope="module")
+def before(cluster: LiveCluster) -> dict[str, str]:
+    return starts(cluster)
+
+
+@pytest.fixture(scope="module")
+def grown(
+    cluster: LiveCluster, before: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveCluster]:
+    """The cluster with an inventory that has one node more, on whose host nothing is installed."""
+    assert NEW not in before
+    inventory = tmp_path_factory.mktemp("grown") / cluster.profile
+    shutil.copytree(cluster.inventory, inventory)
+    groups = {"az_a": {"hosts": {NEW: HOST}}, "cassandra": {"hosts": {NEW: None}}}
+    (inventory / "seventh.yml").write_text(yaml.safe_dump({"all": {"children": groups}}), encoding="utf-8")
+    subnet = ("--subnet", cluster.view.lab.subnet)
+    lab("up", "--name", cluster.name, "--inventory", str(inventory), *subnet)
+    yield LiveCluster(str(inventory), cluster.name, cluster.subnet)
+    lab("up", "--name", cluster.name, "--inventory", str(cluster.inventory), *subnet)
+
+
+@pytest.fixture(scope="module")
+def joined(grown: LiveCluster) -> tuple[Run, Load]:
+    """What site.yml did, and what became of the workflows that were started meanwhile."""
+    with load(grown.view) as made:
+        run = grown.run("site")
+    print(made.summary())
+    return run, made
+
+
+def test_it_joins_and_nothing_is_restarted(
+    grown: LiveCluster, before: dict[str, str], joined: tuple[Run, Load]
+) -> None:
+    run, made = joined
+    assert run.code == 0, run.reasons
+    assert made.lost == [], made.summary()
+    seen = parse_status(grown.view.on(NEW, "nodetool status"))
+    assert len(seen) == len(before) + 1
+    assert all(node.is_settled for node in seen)
+    after = starts(grown)
+    assert {host: after[host] for host in before} == before
+
+
+def test_the_others_give_up_what_it_has_taken_over(grown: LiveCluster, joined: tuple[Run, Load]) -> None:
+    run, _ = joined
+    ring = sorted(node.host_id for node in parse_status(grown.view.on(NEW, "nodetool status")))
+    done = run.output[run.output.index("The node gives up what newer nodes have taken over") :]
+    for host in grown.view.members("cassandra"):
+        assert json.loads(grown.view.on(host, f"cat {RECORD}")) == ring
+        assert f": [{host}]" in done
+
+
+@pytest.mark.usefixtures("joined")
+def test_the_placement_counts_on_it(grown: LiveCluster, tmp_path: Path) -> None:
+    file = tmp_path / "placement.json"
+    run = grown.run(
+        "placement", "-e", "namespace=production", "-e", "workflow_id_range=1-500", "-e", f"placement_file={file}"
+    )
+    assert run.code == 0, run.reasons
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert {node["name"]: node["workflows"] for node in found["nodes"]}[NEW] > 0
+    copies = {row["shard"]: row["copies"] for row in found["workflows"]}
+    asked = sorted(copies)[:: max(1, len(copies) // SHARDS_ASKED)]
+    told = {shard: grown.view.cassandra_holders("executions", str(shard)) for shard in asked}
+    assert told == {shard: copies[shard] for shard in asked}
+
+
+@pytest.mark.usefixtures("joined")
+def test_the_report_counts_on_it(grown: LiveCluster, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    run = grown.run("spof_report", "-e", f"spof_report_file={file}")
+    assert run.code == 0, run.reasons
+    assert NEW in run.output
+    assert NEW in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("joined")
+def test_it_leaves_for_good_and_nothing_is_restarted(
+    grown: LiveCluster, before: dict[str, str], tmp_path: Path
+) -> None:
+    play = tmp_path / "remove.yml"
+    play.write_text(REMOVE.format(playbooks=ROOT / "playbooks"), encoding="utf-8")
+    with load(grown.view) as made:
+        done = subprocess.run(
+            ["ansible-playbook", *grown.inventories, str(play)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert made.lost == [], made.summary()
+    ring = parse_status(grown.view.on(min(before), "nodetool status"))
+    assert len(ring) == len(before)
+    assert all(node.is_settled for node in ring)
+    after = starts(grown)
+    assert {host: after[host] for host in before} == before
+    assert grown.view.on(NEW, "ls /var/lib/cassandra/data").split() == []
