@@ -22,6 +22,8 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
 
 ZONES_OF_HA = 3
 REPLICAS_OF_HA = 3
+# What the nodes of one ring cannot have different values of: each computes the share of all others from its own.
+OF_RING = ("cassandra_datacenter", "cassandra_replication_factor", "cassandra_tokens_per_node")
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
@@ -108,6 +110,12 @@ def _ring_problems(cluster: Cluster) -> Iterator[str]:
     nodes = cluster.members("cassandra")
     own = cluster.by_host("cassandra_rack")
     racks = {own.get(node) or zone for node in nodes for zone in cluster.zones_of.get(node, [])}
+    for option in OF_RING:
+        values = cluster.by_host(option)
+        seen = {repr(values[node]): values[node] for node in nodes if node in values}
+        if len(seen) > 1:
+            on = [f"{value} on {listed([n for n in nodes if values.get(n) == value])}" for value in seen.values()]
+            yield f"{option}: nodes differ ({'; '.join(on)}); set it once for the group {cluster.group('cassandra')}"
     for factor, _ in cluster.values("cassandra_replication_factor"):
         name = f"cassandra_replication_factor: {factor}"
         if factor < REPLICAS_OF_HA:

@@ -189,8 +189,10 @@ def test_a_missing_tier_is_named_with_its_group() -> None:
 # Cassandra
 
 
-def cassandra(nodes: dict[str, int], factor: int, racks_per_zone: int = 1, tokens: int = 16) -> list[str]:
-    """What preflight says about a ring of ``nodes`` per zone."""
+def cassandra(
+    nodes: dict[str, int], factor: int, racks_per_zone: int = 1, tokens: int = 16, first: dict[str, int] | None = None
+) -> list[str]:
+    """What preflight says about a ring of ``nodes`` per zone; ``first``: what only the first of them has."""
     groups, hostvars = sound()
     groups["cassandra"] = []
     for zone, count in nodes.items():
@@ -207,6 +209,7 @@ def cassandra(nodes: dict[str, int], factor: int, racks_per_zone: int = 1, token
             "cassandra_replication_factor": factor,
             "cassandra_tokens_per_node": tokens,
         }
+    hostvars[groups["cassandra"][0]] |= first or {}
     options = {
         "cassandra_replication_factor": {"type": "int", "default": 3},
         "cassandra_tokens_per_node": {"type": "int", "default": 16},
@@ -240,6 +243,15 @@ def test_racks_of_their_own_do_not_make_a_third_zone() -> None:
 def test_a_node_without_tokens_is_refused() -> None:
     [problem] = cassandra({"az_a": 2, "az_b": 2, "az_c": 2}, 3, tokens=0)
     assert problem == "cassandra_tokens_per_node: 0 must be at least 1; 16 suits most rings"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "usual"), [("cassandra_tokens_per_node", 8, 16), ("cassandra_replication_factor", 5, 3)]
+)
+def test_nodes_of_one_ring_agree_on_what_it_is(option: str, value: int, usual: int) -> None:
+    found = cassandra({"az_a": 1, "az_b": 1, "az_c": 1}, 3, first={option: value})
+    differ = f"nodes differ ({value} on node-a-0; {usual} on node-b-0, node-c-0)"
+    assert f"{option}: {differ}; set it once for the group cassandra" in found
 
 
 def test_five_replicas_on_three_nodes_a_zone_are_told_what_to_change() -> None:

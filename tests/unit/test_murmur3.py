@@ -74,7 +74,7 @@ b684faefc6d4e8e8d2b5c1c79687e7c3c9a1d096aa97b6c0b7ff9dd782f4 8614360905009355672
 b4aa97be989dd0cba693ad86aeb4c388d3d4dda9abb78c8da98ec3fe9ab3a3 245545943805968157
 """
 
-# cassandra-driver 3.30.1 as above; 0 to 9 also stand in the tests of Cassandra (cassandra-dtest, paging_test.py).
+# cassandra-driver 3.30.1 as above.
 INTS = {
     0: -3485513579396041028,
     1: -4069959284402364209,
