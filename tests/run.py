@@ -70,7 +70,7 @@ def profiles() -> list[str]:
 
 def steps() -> list[Step]:
     """Return the whole suite in the order in which it runs: cheap checks first."""
-    pytest = ("python", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider")
+    pytest = ("python", "-m", "pytest", "-q", "--tb=short", "--durations=15", "-p", "no:cacheprovider")
     suite = [
         Step("ruff", ("ruff", "check", "."), "check"),
         Step("ruff format", ("ruff", "format", "--check", "."), "check"),
