@@ -50,6 +50,11 @@ class Cluster:
         return state.state_root() / self.name
 
     @property
+    def site_log(self) -> Path:
+        """The output of site.yml."""
+        return self.directory / "logs" / "site.log"
+
+    @property
     def inventories(self) -> list[str]:
         """The options that make Ansible use the example inventory on the hosts of the lab."""
         return ["-i", str(self.inventory), "-i", str(self.directory / "inventory")]
@@ -103,8 +108,7 @@ def prepare(cluster: Cluster) -> dict[str, float]:
 
 def deploy(cluster: Cluster) -> dict[str, float]:
     """Make a cluster of the hosts; return the seconds of each step."""
-    log = cluster.directory / "logs" / "site.log"
-    return {"site": stream("Cluster: playbooks/site.yml", cluster.playbook("site"), log)}
+    return {"site": stream("Cluster: playbooks/site.yml", cluster.playbook("site"), cluster.site_log)}
 
 
 def show_placement(cluster: Cluster) -> dict[str, float]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from lab.sample import model, workflows
 from lab.view import View
@@ -89,7 +90,8 @@ class Load:
             record.done = self.now
             record.right = outcome == model.expected_outcome(change)
         except Exception as error:  # every kind of failure counts here
-            record.error = f"{type(error).__name__}: {error}"
+            status = f" {error.status.name}" if isinstance(error, RPCError) else ""
+            record.error = f"{type(error).__name__}{status}: {error}"
 
     async def run(self, view: View, per_second: float, stop: threading.Event) -> None:
         """Start workflows until ``stop`` and wait for all of them."""

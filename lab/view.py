@@ -72,7 +72,7 @@ for statement in request["statements"]:
         answers.append([list(row) for row in session.execute(statement)])
     except Exception as error:
         answers.append(type(error).__name__)
-print(json.dumps(answers, default=str))
+print(json.dumps(answers, default=lambda value: list(value) if hasattr(value, "__iter__") else str(value)))
 cluster.shutdown()
 '"""
 

@@ -30,6 +30,7 @@ RECAP = re.compile(r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unre
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--profile", default="ha_postgresql", help="inventory of inventories/ to bring up")
     parser.addoption("--running", metavar="LAB", help="use this lab of make lab instead; not for tests of virgin hosts")
+    parser.addoption("--whole", action="store_true", help="also what the hour of make test has no room for")
 
 
 # What changes the cluster for good comes last.
@@ -37,14 +38,21 @@ ORDER = ("test_site.py", "test_execution_flow.py", "test_placement.py", "test_ri
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "profiles(*names): the promise is made by these inventories only")
+    config.addinivalue_line(
+        "markers", "profiles(*names, whole=()): tested on these inventories; on those of whole with --whole only"
+    )
+
+
+def is_wanted(item: pytest.Item, profile: str, whole: bool) -> bool:
+    """Tell whether ``item`` is to be run on the inventory ``profile``."""
+    mark = item.get_closest_marker("profiles")
+    return mark is None or profile in mark.args or (whole and profile in mark.kwargs.get("whole", ()))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put files in order; leave out, and count, what the inventory does not promise."""
-    profile = config.getoption("--profile")
-    marks = {item: item.get_closest_marker("profiles") for item in items}
-    left_out = [item for item, mark in marks.items() if mark is not None and profile not in mark.args]
+    """Put files in order; leave out, and count, what is tested on another inventory."""
+    profile, whole = config.getoption("--profile"), config.getoption("--whole")
+    left_out = [item for item in items if not is_wanted(item, profile, whole)]
     items[:] = sorted((item for item in items if item not in left_out), key=lambda item: ORDER.index(item.path.name))
     config.hook.pytest_deselected(items=left_out)
 
@@ -144,6 +152,7 @@ class Plan:
 @pytest.fixture(scope="session")
 def plan(virgin: LiveCluster) -> Plan:
     """Run site.yml in check mode before anything else."""
+    assert not virgin.site_log.exists(), "the hosts are not virgin any more"
     view, hosts = virgin.view, sorted(virgin.hosts)
     for host in hosts:
         view.on(host, f"touch {MARKER}; sleep 0.01")
@@ -154,11 +163,10 @@ def plan(virgin: LiveCluster) -> Plan:
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, profile: str, running: str | None) -> LiveCluster:
-    """The cluster, brought up from nothing, after check mode has planned it."""
+    """The cluster, brought up from nothing."""
     if running is not None:
         return LiveCluster(profile, running)
     virgin: LiveCluster = request.getfixturevalue("virgin")
-    assert request.getfixturevalue("plan").run.output
     deploy(virgin)
     return virgin
 

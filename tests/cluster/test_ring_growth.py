@@ -15,12 +15,14 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra impor
 from lab.load import Load, load
 from tests.cluster.conftest import ROOT, LiveCluster, Run, lab
 
-pytestmark = pytest.mark.profiles("ha_cassandra")
+pytestmark = pytest.mark.profiles(whole=["ha_cassandra"])
 
 NEW = "cassandra-a3"
 HOST = {"ansible_host": "10.77.0.57", "lab_image": "debian-12"}
 RECORD = "/var/lib/zerospof/cassandra/ring"
 SHARDS_ASKED = 6
+# Beside Ansible and a node that starts, two cores have no room for more.
+PER_SECOND = 1
 REMOVE = """
 - hosts: cassandra-a3
   vars_files: [{playbooks}/vars/tiers.yml]
@@ -61,7 +63,7 @@ def grown(
 @pytest.fixture(scope="module")
 def joined(grown: LiveCluster) -> tuple[Run, Load]:
     """What site.yml did, and what became of the workflows that were started meanwhile."""
-    with load(grown.view) as made:
+    with load(grown.view, PER_SECOND) as made:
         run = grown.run("site")
     print(made.summary())
     return run, made
@@ -119,7 +121,7 @@ def test_it_leaves_for_good_and_nothing_is_restarted(
 ) -> None:
     play = tmp_path / "remove.yml"
     play.write_text(REMOVE.format(playbooks=ROOT / "playbooks"), encoding="utf-8")
-    with load(grown.view) as made:
+    with load(grown.view, PER_SECOND) as made:
         done = subprocess.run(
             ["ansible-playbook", *grown.inventories, str(play)], cwd=ROOT, capture_output=True, text=True, check=False
         )

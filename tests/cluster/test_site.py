@@ -15,8 +15,11 @@ KEY = "PRIVATE KEY-----"
 
 # Gates are the same in every profile: the smallest cluster shows them.
 GATE = pytest.mark.profiles("basic")
+# Together these two have every task that is planned for virgin hosts.
+PLAN = pytest.mark.profiles("basic", "ha_cassandra", whole=["ha_postgresql"])
 
 
+@PLAN
 def test_check_mode_on_virgin_hosts_plans_everything(plan: Plan, virgin: LiveCluster) -> None:
     assert plan.run.code == 0, plan.run.reasons
     assert {host for host, changes in plan.run.changed.items() if changes} >= virgin.hosts
@@ -25,6 +28,7 @@ def test_check_mode_on_virgin_hosts_plans_everything(plan: Plan, virgin: LiveClu
     assert KEY not in plan.run.output
 
 
+@PLAN
 def test_check_mode_on_virgin_hosts_touches_nothing(plan: Plan) -> None:
     assert plan.touched == {}
 
@@ -33,7 +37,7 @@ def test_a_second_run_from_the_installed_collection_changes_nothing_and_shows_no
     cluster: LiveCluster, installed: Installed
 ) -> None:
     second = cluster.run_installed(installed, "site", "--diff", "-vvv")
-    first = (cluster.directory / "logs" / "site.log").read_text(encoding="utf-8")
+    first = cluster.site_log.read_text(encoding="utf-8")
     assert second.code == 0, second.reasons
     assert set(second.changed) >= cluster.hosts
     assert "No service waits for a restart." in second.output
@@ -43,6 +47,7 @@ def test_a_second_run_from_the_installed_collection_changes_nothing_and_shows_no
     assert KEY not in second.output + first
 
 
+@pytest.mark.profiles("ha_postgresql", whole=["basic", "ha_cassandra"])
 def test_check_mode_on_a_live_cluster_finds_what_is_new_and_nothing_else(cluster: LiveCluster, tmp_path: Path) -> None:
     """One server gets a new password and a new setting: both are planned there, one is shown, no other host changes."""
     server = cluster.view.members("temporal_servers")[0]
