@@ -50,7 +50,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def shown(value: Any) -> str:  # noqa: ANN401
-    """Return ``value`` as it stands in a message, cut when it is long."""
+    """Return ``value`` as it stands in a message, cut when it is long; of a list or dict, the size."""
+    # What is in it may be secret, as the environment of a worker is.
+    if isinstance(value, list | dict):
+        return f"a {type(value).__name__} of {len(value)}"
     text = repr(value)
     return text if len(text) <= CHARACTERS_IN_A_MESSAGE else f"{text[:CHARACTERS_IN_A_MESSAGE]}..."
 
@@ -166,4 +169,6 @@ def _faults(name: str, option: Mapping[str, Any], value: Any, messages: Sequence
             key = unknown[1].rpartition(".")[2]
             yield f"has no key {key}{nearest(key, names)}; its keys are {', '.join(sorted(names))}"
         else:
-            yield f"{message} (seen: {shown(value)}); correct the value"
+            # What follows repeats the value.
+            told = re.sub(r"(unable to convert to \w+): .*", r"\1", message, flags=re.DOTALL)
+            yield f"{told} (seen: {shown(value)}); correct the value"

@@ -370,7 +370,7 @@ def test_variables_with_other_prefixes_and_names_of_groups_are_free() -> None:
             {"temporal_profile": "ha"},
             ["temporal_profile", "must be one of: basic, ha_postgresql, ha_cassandra, got: ha"],
         ),
-        ({"temporal_cluster_name": ["a"]}, ["temporal_cluster_name: must be text, not ['a']"]),
+        ({"temporal_cluster_name": ["a"]}, ["temporal_cluster_name: must be text, not a list of 1"]),
         ({"temporal_namespaces": [{"retention_days": 3}]}, ["temporal_namespaces: missing required arguments: name"]),
         (
             {"temporal_namespaces": [{"name": "a", "retention": 3}]},
@@ -662,3 +662,18 @@ def test_a_thousand_hosts_take_less_than_two_seconds() -> None:
     start = time.process_time()
     problems(groups, hostvars)
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    "namespaces",
+    [
+        [{"name": "a", "retention_days": {"password": "letmein"}}],
+        [{"name": "a", "retention_days": "letmein"}],
+        {"name": "a", "password": "letmein"},
+        ["letmein"],
+    ],
+)
+def test_what_a_list_of_a_wrong_form_holds_is_not_shown(namespaces: object) -> None:
+    found = with_inputs(temporal_namespaces=namespaces)
+    assert found
+    assert "letmein" not in " ".join(found)
