@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import tempfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.zerospof.temporal.plugins.module_utils import _units
 
 ARGUMENT_SPEC = {"src": {"type": "path", "required": True}, "dest": {"type": "path", "required": True}}
 MODULE = "zerospof.temporal.wheels"
@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         wheels = {path.name: path for path in sorted(source.glob("[!.]*")) if path.is_file()}
         if not wheels:
             raise AnsibleActionFail(f"wheels: there is none in {source}; run playbooks/artifacts.yml first")
-        digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in wheels.items()}
+        digests = {name: _units.digest(path.read_bytes()) for name, path in wheels.items()}
         options = arguments | {"digests": digests}
         found = self._execute_module(MODULE, module_args=options, task_vars=task_vars)
         if found.get("failed") or not found["missing"] or self._task.check_mode:

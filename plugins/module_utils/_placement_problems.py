@@ -111,11 +111,13 @@ def _ring_problems(cluster: Cluster) -> Iterator[str]:
     own = cluster.by_host("cassandra_rack")
     racks = {own.get(node) or zone for node in nodes for zone in cluster.zones_of.get(node, [])}
     for option in OF_RING:
+        nodes_by_value: dict[Any, list[str]] = {}
         values = cluster.by_host(option)
-        seen = {repr(values[node]): values[node] for node in nodes if node in values}
-        if len(seen) > 1:
-            on = [f"{value} on {listed([n for n in nodes if values.get(n) == value])}" for value in seen.values()]
-            yield f"{option}: nodes differ ({'; '.join(on)}); set it once for the group {cluster.group('cassandra')}"
+        for node in filter(values.__contains__, nodes):
+            nodes_by_value.setdefault(values[node], []).append(node)
+        if len(nodes_by_value) > 1:
+            seen = "; ".join(f"{value} on {listed(those)}" for value, those in nodes_by_value.items())
+            yield f"{option}: nodes differ ({seen}); set it once for the group {cluster.group('cassandra')}"
     for factor, _ in cluster.values("cassandra_replication_factor"):
         name = f"cassandra_replication_factor: {factor}"
         if factor < REPLICAS_OF_HA:

@@ -56,31 +56,24 @@ missing:
   elements: str
 """
 
-import hashlib
 import tarfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd, _units
 
 
 def unpack(archive: str, directory: Path, digests: dict[str, str], names: list[str]) -> str:
     """Put the wheels ``names`` of ``archive`` into ``directory``; return the first that did not arrive, if any."""
     with tarfile.open(archive) as opened:
         for name in names:
-            content = opened.extractfile(name)
-            if content is None:
+            member = opened.extractfile(name)
+            content = member.read() if member else b""
+            if _units.digest(content) != digests[name]:
                 return name
             temporary = directory / f".{name}.new"
-            temporary.write_bytes(content.read())
+            temporary.write_bytes(content)
             temporary.chmod(0o644)
-            if digest_of(temporary) != digests[name]:
-                temporary.unlink()
-                return name
             temporary.replace(directory / name)
     return ""
 
@@ -99,8 +92,7 @@ def main() -> None:
     digests, directory = module.params["digests"], Path(module.params["dest"])
     if digests is None:
         module.fail_json(msg="wheels: call it as a task, zerospof.temporal.wheels; its action plugin sets digests")
-    present = {name: directory / name for name in digests}
-    missing = sorted(name for name, path in present.items() if not path.is_file() or digest_of(path) != digests[name])
+    missing = sorted(name for name, digest in digests.items() if _systemd.digest_of(str(directory / name)) != digest)
     if missing and not module.check_mode:
         if not directory.is_dir():
             module.fail_json(msg=f"wheels: there is no directory {directory}")
