@@ -29,11 +29,11 @@ DEFAULTS = state.REPOSITORY / "roles" / "temporal" / "defaults" / "main.yml"
 ADMIN_SOCKET = "/run/haproxy-edge/admin.sock"
 PROXY = "temporal_frontend"
 SSH_PORT = 22
-TDBG = "/opt/temporal-server/current/tdbg --color never"
 TEMPORAL_TLS = "/etc/temporal/tls"
-TDBG_LIVE = (
-    f"{TDBG} --tls-ca-path {TEMPORAL_TLS}/ca.crt --tls-cert-path {TEMPORAL_TLS}/temporal.crt"
-    f" --tls-key-path {TEMPORAL_TLS}/temporal.key --tls-server-name frontend"
+TDBG = (
+    f"/opt/temporal-server/current/tdbg --color never --tls-ca-path {TEMPORAL_TLS}/ca.crt"
+    f" --tls-cert-path {TEMPORAL_TLS}/temporal.crt --tls-key-path {TEMPORAL_TLS}/temporal.key"
+    " --tls-server-name frontend"
 )
 # So many questions go through one connection.
 TDBG_AT_ONCE = 16
@@ -100,6 +100,11 @@ class View:
     def groups(self) -> dict[str, Any]:
         """All that ansible-inventory says about the inventory and its overlay."""
         return inventory.listing(self.lab.directory / "inventory.yml")
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Names of all hosts by their addresses."""
+        return {host.address: host.name for host in self.lab.hosts}
 
     def members(self, group: str) -> list[str]:
         """Names of the hosts of a group."""
@@ -266,7 +271,7 @@ class View:
     def tdbg(self, *commands: str, server: str | None = None) -> list[str]:
         """What tdbg prints for each of ``commands``, asked of one server, without the ends of lines."""
         server = server or self.answering(self.members("temporal_servers"))[0]
-        asked = [f"{TDBG_LIVE} --address {self.address(server)} {command} | tr -d '\\n'; echo" for command in commands]
+        asked = [f"{TDBG} --address {self.address(server)} {command} | tr -d '\\n'; echo" for command in commands]
         some = [asked[first : first + TDBG_AT_ONCE] for first in range(0, len(asked), TDBG_AT_ONCE)]
         return [line for at_once in some for line in self.on(server, "; ".join(at_once)).splitlines()]
 
@@ -282,22 +287,20 @@ class View:
         except _ring.GossipError as error:
             raise ViewError(str(error)) from error
         seen = [set(rings.get("history", ())) for rings in told]
-        hosts = {host.address: host.name for host in self.lab.hosts}
-        return {hosts[member.rpartition(":")[0]] for member in set.intersection(*seen)}
+        return {self.names[member.rpartition(":")[0]] for member in set.intersection(*seen)}
 
     def history_shard(self, namespace_id: str, workflow_id: str) -> int:
         """The history shard of a workflow, as the tool of Temporal computes it."""
         options = f"--namespace-id {namespace_id} --workflow-id {workflow_id}"
         shards = f"--number-of-shards {self.variable('temporal_history_shards')}"
-        said = self.on(self.members("temporal_servers")[0], f"{TDBG} history-host get-shardid {options} {shards}")
+        [said] = self.tdbg(f"history-host get-shardid {options} {shards}")
         return int(said.split()[-1])
 
     def cassandra_holders(self, table: str, key: str) -> list[str]:
         """The Cassandra nodes that hold the partition ``key`` of a table of Temporal, as one of them says."""
         node = self.answering(self.members("cassandra"))[0]
         addresses = self.on(node, f"nodetool getendpoints temporal {table} {key}").split()
-        names = {host.address: host.name for host in self.lab.hosts}
-        return [names[address] for address in addresses]
+        return [self.names[address] for address in addresses]
 
     def database_hosts(self) -> list[tuple[str, bool]]:
         """The PostgreSQL hosts and whether each is the primary."""

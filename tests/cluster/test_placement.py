@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.view import View
 from tests.cluster.conftest import LiveCluster
 
 # The arithmetic of shards is the same on every database.
@@ -37,6 +38,13 @@ def placed(
 ) -> tuple[dict[str, Any], str]:
     options = ("-e", f"namespace={request.param}", "-e", f"workflow_id_range={RANGES[request.param]}")
     return place(cluster, tmp_path_factory.mktemp(request.param), *options)
+
+
+def copies_are_those_of_nodetool(view: View, found: dict[str, Any]) -> None:
+    copies = {row["shard"]: row["copies"] for row in found["workflows"]}
+    asked = sorted(copies)[:: max(1, len(copies) // ASKED_OF_NODETOOL)]
+    told = {shard: view.cassandra_holders("executions", str(shard)) for shard in asked}
+    assert told == {shard: copies[shard] for shard in asked}
 
 
 def test_every_workflow_has_a_row_and_people_see_the_first(placed: tuple[dict[str, Any], str]) -> None:
@@ -82,14 +90,7 @@ def test_without_cassandra_there_are_owners_and_no_copies(placed: tuple[dict[str
 @pytest.mark.profiles("ha_cassandra")
 def test_copies_are_those_of_cassandra(cluster: LiveCluster, placed: tuple[dict[str, Any], str]) -> None:
     found, output = placed
-    address_of = {node["name"]: node["address"] for node in found["nodes"]}
-    copies = {row["shard"]: [address_of[name] for name in row["copies"]] for row in found["workflows"]}
-    asked = sorted(copies)[:: max(1, len(copies) // ASKED_OF_NODETOOL)]
-    host = cluster.view.members("cassandra")[0]
-    told = {
-        shard: cluster.view.on(host, f"nodetool getendpoints temporal executions {shard}").split() for shard in asked
-    }
-    assert told == {shard: copies[shard] for shard in asked}
+    copies_are_those_of_nodetool(cluster.view, found)
     assert f"Every workflow has all its {found['replication_factor']} copies." in output
 
 

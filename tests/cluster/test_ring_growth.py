@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +13,13 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra impor
 
 from lab.load import Load, load
 from tests.cluster.conftest import ROOT, LiveCluster, Run, lab
+from tests.cluster.test_placement import copies_are_those_of_nodetool, place
 
 pytestmark = pytest.mark.profiles(whole=["ha_cassandra"])
 
 NEW = "cassandra-a3"
 HOST = {"ansible_host": "10.77.0.57", "lab_image": "debian-12"}
 RECORD = "/var/lib/zerospof/cassandra/ring"
-SHARDS_ASKED = 6
 # Beside Ansible and a node that starts, two cores have no room for more.
 PER_SECOND = 1
 REMOVE = """
@@ -93,17 +92,9 @@ def test_the_others_give_up_what_it_has_taken_over(grown: LiveCluster, joined: t
 
 @pytest.mark.usefixtures("joined")
 def test_the_placement_counts_on_it(grown: LiveCluster, tmp_path: Path) -> None:
-    file = tmp_path / "placement.json"
-    run = grown.run(
-        "placement", "-e", "namespace=production", "-e", "workflow_id_range=1-500", "-e", f"placement_file={file}"
-    )
-    assert run.code == 0, run.reasons
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found, _ = place(grown, tmp_path, "-e", "namespace=production", "-e", "workflow_id_range=1-500")
     assert {node["name"]: node["workflows"] for node in found["nodes"]}[NEW] > 0
-    copies = {row["shard"]: row["copies"] for row in found["workflows"]}
-    asked = sorted(copies)[:: max(1, len(copies) // SHARDS_ASKED)]
-    told = {shard: grown.view.cassandra_holders("executions", str(shard)) for shard in asked}
-    assert told == {shard: copies[shard] for shard in asked}
+    copies_are_those_of_nodetool(grown.view, found)
 
 
 @pytest.mark.usefixtures("joined")
@@ -122,10 +113,8 @@ def test_it_leaves_for_good_and_nothing_is_restarted(
     play = tmp_path / "remove.yml"
     play.write_text(REMOVE.format(playbooks=ROOT / "playbooks"), encoding="utf-8")
     with load(grown.view, PER_SECOND) as made:
-        done = subprocess.run(
-            ["ansible-playbook", *grown.inventories, str(play)], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
+        run = grown.run(str(play.with_suffix("")))
+    assert run.code == 0, run.reasons
     assert made.lost == [], made.summary()
     ring = parse_status(grown.view.on(min(before), "nodetool status"))
     assert len(ring) == len(before)

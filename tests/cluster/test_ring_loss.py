@@ -56,7 +56,7 @@ def ring_is_whole(view: View) -> bool:
     nodes = view.members("cassandra")
     for node in nodes:
         seen = parse_status(view.on(node, "nodetool status"))
-        if len(seen) != len(nodes) or not all(row.is_up and row.state == "N" for row in seen):
+        if len(seen) != len(nodes) or not all(row.is_settled for row in seen):
             return False
     return set(view.server_states().values()) == {"UP"}
 
