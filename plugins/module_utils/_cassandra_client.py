@@ -37,6 +37,17 @@ ARGUMENTS = {
     "cert_file": {"type": "path"},
     "key_file": {"type": "path"},
 }
+MEMBERS = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {
+        "name": {"type": "str", "required": True},
+        "address": {"type": "str", "required": True},
+        "zone": {"type": "str"},
+        "rack": {"type": "str"},
+    },
+}
 DEFAULT_LOGIN = ("cassandra", "cassandra")
 """The superuser with which a new ring begins."""
 CONNECT_SECONDS = 5

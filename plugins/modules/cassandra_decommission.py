@@ -27,26 +27,6 @@ options:
     description: Name of the node of this host.
     type: str
     required: true
-  members:
-    description: The nodes of the inventory.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the node.
-        type: str
-        required: true
-      address:
-        description: Address on which the node listens.
-        type: str
-        required: true
-      zone:
-        description: Availability zone of the node.
-        type: str
-      rack:
-        description: Rack of the node, where it is not the zone.
-        type: str
   statuses:
     description: What C(nodetool status) printed on other nodes; a node that does not run and is not in it has left.
     type: list
@@ -54,7 +34,7 @@ options:
     default: []
   addresses:
     description: Addresses of other nodes of the ring, which are asked how often each keyspace is kept.
-extends_documentation_fragment: zerospof.temporal.cassandra
+extends_documentation_fragment: [zerospof.temporal.cassandra, zerospof.temporal.cassandra_members]
 seealso:
   - module: zerospof.temporal.cassandra_member
 """
@@ -131,13 +111,11 @@ def leave(module: AnsibleModule) -> None:
 
 def main() -> None:
     """Run the module."""
-    member = {name: {"type": "str"} for name in ("zone", "rack")}
-    member |= {name: {"type": "str", "required": True} for name in ("name", "address")}
     module = AnsibleModule(
         argument_spec={
             **_cassandra_client.ARGUMENTS,
             "name": {"type": "str", "required": True},
-            "members": {"type": "list", "elements": "dict", "required": True, "options": member},
+            "members": _cassandra_client.MEMBERS,
             "statuses": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -26,31 +26,11 @@ options:
     description: Name of the node of this host.
     type: str
     required: true
-  members:
-    description: The nodes of the inventory.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the node.
-        type: str
-        required: true
-      address:
-        description: Address on which the node listens.
-        type: str
-        required: true
-      zone:
-        description: Availability zone of the node.
-        type: str
-      rack:
-        description: Rack of the node, where it is not the zone.
-        type: str
   timeout_seconds:
     description: Time that the ring has to become whole.
     type: int
     default: 120
-extends_documentation_fragment: zerospof.temporal.cassandra
+extends_documentation_fragment: [zerospof.temporal.cassandra, zerospof.temporal.cassandra_members]
 """
 
 EXAMPLES = r"""
@@ -110,13 +90,11 @@ def problems(module: AnsibleModule) -> list[str]:
 
 def main() -> None:
     """Run the module."""
-    member = {name: {"type": "str"} for name in ("zone", "rack")}
-    member |= {name: {"type": "str", "required": True} for name in ("name", "address")}
     module = AnsibleModule(
         argument_spec={
             **_cassandra_client.ARGUMENTS,
             "name": {"type": "str", "required": True},
-            "members": {"type": "list", "elements": "dict", "required": True, "options": member},
+            "members": _cassandra_client.MEMBERS,
             "timeout_seconds": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

@@ -22,26 +22,6 @@ attributes:
     description: Nothing changes.
     support: none
 options:
-  members:
-    description: The nodes of the inventory.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the node.
-        type: str
-        required: true
-      address:
-        description: Address on which the node listens to other nodes.
-        type: str
-        required: true
-      zone:
-        description: Availability zone of the node.
-        type: str
-      rack:
-        description: Rack of the node, where it is not the zone; the ring says which one it is in.
-        type: str
   keyspace:
     description: Keyspace whose copies count.
     type: str
@@ -55,7 +35,7 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment: zerospof.temporal.cassandra
+extends_documentation_fragment: [zerospof.temporal.cassandra, zerospof.temporal.cassandra_members]
 seealso:
   - plugin: zerospof.temporal.ring_safety
     plugin_type: filter
@@ -129,12 +109,10 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandr
 
 def main() -> None:
     """Run the module."""
-    member = {name: {"type": "str"} for name in ("zone", "rack")}
-    member |= {name: {"type": "str", "required": True} for name in ("name", "address")}
     module = AnsibleModule(
         argument_spec={
             **_cassandra_client.ARGUMENTS,
-            "members": {"type": "list", "elements": "dict", "required": True, "options": member},
+            "members": _cassandra_client.MEMBERS,
             "keyspace": {"type": "str", "default": "temporal"},
             "history_shards": {"type": "int", "default": 0},
             "down": {"type": "list", "elements": "str", "default": []},
