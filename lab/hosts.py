@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lab import images, machine, network
 from lab.machine import LabError, podman
-from lab.state import Host, Lab
+from lab.state import Host, Lab, cache_root
 
 BOOT_TIMEOUT = 180
 SSH_TIMEOUT = 60
@@ -201,12 +201,20 @@ def _ensure_container(lab: Lab, host: Host, reference: str) -> None:
         f"--ip={host.address}",
         f"--mac-address={network.hardware_address(host.address)}",
         "--no-hosts",
+        f"--volume={_compiled_code()}:/var/cache/lab-python",
         *machine.container_options(),
         "--cap-drop=SYS_TIME",  # the clock is the machine's
         "--systemd=always",
         "--cgroupns=private",
         reference,
     )
+
+
+def _compiled_code() -> Path:
+    """Directory that all hosts of all labs share; lab/compile_cache.py fills it."""
+    directory = cache_root() / "python"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 def _remove(lab: Lab, containers: list[str]) -> None:

@@ -21,6 +21,8 @@ from lab import machine
 from lab.machine import LabError
 
 HERE = Path(__file__).parent
+CUSTOMIZE = HERE / "customize_image.sh"
+COMPILE_CACHE = HERE / "compile_cache.py"
 REPOSITORY = "localhost/zerospof-lab"
 MAXIMUM_AGE_DAYS = 7  # package lists older than this name versions that a live mirror has dropped
 SECONDS_PER_DAY = 86_400
@@ -111,7 +113,7 @@ def pip_conf(listing: str) -> str:
 def tag(recipe: Recipe, settings: Settings) -> str:
     """Name of the image with a digest over everything that goes into it."""
     digest = hashlib.sha256()
-    for part in (repr(recipe), repr(settings), (HERE / "customize_image.sh").read_text()):
+    for part in (repr(recipe), repr(settings), *(path.read_text() for path in (CUSTOMIZE, COMPILE_CACHE))):
         digest.update(part.encode())
     return f"{REPOSITORY}/{recipe.name}:{digest.hexdigest()[:16]}"
 
@@ -201,6 +203,7 @@ def _build(recipe: Recipe, settings: Settings, reference: str) -> None:
         (inputs / "apt.conf").write_text("\n".join(settings.apt_options) + "\n")
         (inputs / "pip.conf").write_text(settings.pip_conf)
         (inputs / "environment").write_text(settings.environment)
+        shutil.copy(COMPILE_CACHE, inputs / "compile_cache.py")
         options = [f"--aptopt={line}" for line in settings.apt_options]
         machine.run(
             [
@@ -210,7 +213,7 @@ def _build(recipe: Recipe, settings: Settings, reference: str) -> None:
                 "--skip=cleanup/apt,cleanup/reproducible",
                 f"--include={','.join(recipe.installed)}",
                 *options,
-                f'--customize-hook=sh {HERE / "customize_image.sh"} "$1" {inputs}',
+                f'--customize-hook=sh {CUSTOMIZE} "$1" {inputs}',
                 recipe.suite,
                 archive,
                 *source_lines(recipe, settings),
