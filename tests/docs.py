@@ -20,9 +20,9 @@ INTRODUCTION = """\
 
 Generated from the argument specifications of the roles (`make docs`); do not edit.
 
-Set these in `group_vars` of your inventory. Names that no role knows are refused by `preflight`. For settings of a
-component that have no variable, each role that renders a configuration has one `<role>_config_overrides` dictionary,
-merged last.
+Set these in `group_vars` of your inventory. Names that begin like those of a role and that no role knows are refused by
+`preflight`, and so are names that look like a misspelt one of these. For settings of a component that have no variable,
+each role that renders a configuration has one `<role>_config_overrides` dictionary, merged last.
 
 Facts about other hosts (members, back ends, seeds) are not here: playbooks compute them from the inventory.
 """

@@ -65,10 +65,16 @@ def inventory_problems(
     matrix: Sequence[_topology.Opening] = (),
     tiers: _topology.Tiers | None = None,
 ) -> list[str]:
-    """Read what the collection knows of ``hostvars``; a template that fails is one problem, not the end."""
+    """Read what the collection knows of ``hostvars``; a template that fails is one problem, not the end.
+
+    Of other variables only the name is read, which may be a misspelt one.
+    """
     prefixes = tuple(f"{role}_" for role in specs)
     variables = {
-        host: {name: _resolved(mine, name) for name in mine if name.startswith(prefixes) or name == "ansible_host"}
+        host: {
+            name: _resolved(mine, name) if name.startswith(prefixes) or name == "ansible_host" else None
+            for name in mine
+        }
         for host in _topology.cluster_hosts(groups, tiers)
         for mine in [hostvars[host]]
     }

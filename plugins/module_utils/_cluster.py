@@ -36,9 +36,9 @@ class Unresolved:
     message: str
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str], similarity: float = 0.7) -> str:
     """Return a hint that names the most similar of ``names``, empty when none is similar."""
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=similarity)
     return f" (did you mean {found[0]}?)" if found else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -38,6 +38,8 @@ OLDEST_MINOR = (1, 29)
 SHARDS_PER_SERVER = 8
 SEARCH_ATTRIBUTE_TYPES = ("Bool", "Datetime", "Double", "Int", "Keyword", "KeywordList", "Text")
 SYSTEM_NAMESPACE = "temporal-system"
+LETTERS_OF_A_SLIP = 2
+SIMILARITY_OF_A_SLIP = 0.9
 
 _PLACEHOLDER = re.compile(
     r"change[ _-]?(me|it|this)|replace[ _-]?(me|this)|place[ _-]?holder|\btodo\b|fixme|example|dummy|your[ _-]"
@@ -85,13 +87,33 @@ def _name_problems(cluster: Cluster) -> Iterator[str]:
     unknown: dict[str, list[str]] = {}
     for host in cluster.hosts:
         for name in cluster.hostvars[host]:
-            if name.startswith(prefixes) and name not in known:
+            if name not in known:
                 unknown.setdefault(name, []).append(host)
     for name, hosts in unknown.items():
-        yield (
-            f"{name}{cluster.where(hosts)}: is no variable of this collection{nearest(name, cluster.options)}; "
-            "correct the name or, if it is yours, choose another prefix"
-        )
+        where = cluster.where(hosts)
+        if name.startswith(prefixes):
+            yield (
+                f"{name}{where}: is no variable of this collection{nearest(name, cluster.options)}; "
+                "correct the name or, if it is yours, choose another prefix"
+            )
+        elif hint := _misspelling(name, cluster.options):
+            yield (
+                f"{name}{where}: is no variable of this collection{hint}; "
+                "correct the name or, if it is yours, choose one that does not look like a slip"
+            )
+
+
+def _misspelling(name: str, names: Iterable[str]) -> str:
+    """Return a hint when ``name`` looks like one of ``names`` with a letter or two wrong, else an empty text.
+
+    One that holds another in whole words, such as ``my_temporal_vip``, was chosen and not mistyped.
+    """
+    if name.startswith(("ansible_", "_")):
+        return ""
+    alike = (
+        other for other in names if abs(len(name) - len(other)) <= LETTERS_OF_A_SLIP and f"_{other}_" not in f"_{name}_"
+    )
+    return nearest(name, alike, SIMILARITY_OF_A_SLIP)
 
 
 def _agreement_problems(cluster: Cluster) -> Iterator[str]:

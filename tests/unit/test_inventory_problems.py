@@ -24,6 +24,23 @@ MATRIX = yaml.safe_load((PROJECT / "playbooks/vars/firewall.yml").read_text())["
 PORTS = yaml.safe_load((PROJECT / "roles/temporal/defaults/main.yml").read_text())["temporal_ports"]
 TIERS = ("load_balancers", "temporal_servers", "temporal_ui", "temporal_workers", "postgresql", "etcd")
 HOSTS = ("one", "two", "three")
+OPTIONS = {name for role in SPECS.values() for entry in role.values() for name in entry.get("options") or {}}
+# Of roles that many inventories use, of Ansible itself, and of the kind that people make up beside ours.
+NAMES_OF_OTHERS = (
+    "ansible_user ansible_ssh_common_args ansible_python_interpreter ansible_become_method inventory_hostname "
+    "group_names playbook_dir environment omit docker_users docker_edition pip_install_packages nginx_vhosts "
+    "nginx_worker_connections java_packages java_home postgres_version postgres_databases postgres_group "
+    "pg_hba_entries pgbackrest_stanza pg_max_connections node_exporter_version node_exporter_port "
+    "prometheus_targets prometheus_config_dir grafana_security grafana_address alertmanager_config redis_port "
+    "rabbitmq_cluster_name kafka_members kafka_heap_opts zookeeper_hosts consul_version vault_address "
+    "kubernetes_version k3s_server_location kubelet_config_overrides elasticsearch_heap_size logrotate_applications "
+    "ntp_servers chrony_servers sshd_permit_root_login users_groups firewall_allowed_tcp_ports ufw_rules "
+    "fail2ban_jails certbot_admin_email ca_directory timezone locale dns_servers mysql_root_password "
+    "mysql_databases mongodb_version minio_root_user keycloak_version airflow_version celery_workers vip_address "
+    "vip_interface lb_vip cluster_name cluster_members member_name environment_name datacenter rack zone "
+    "my_company_domain my_temporal_vip old_temporal_vip x_temporal_vip our_etcd_members acme_haproxy_instance "
+    "lab_image backup_directory app_version worker_count etc_directory packages units private_key leaf_name "
+)
 
 Groups = dict[str, list[str]]
 HostVars = dict[str, dict[str, Any]]
@@ -349,6 +366,51 @@ def test_an_unknown_variable_is_told_with_the_nearest_name(name: str, hint: str)
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("temporl_vip", "temporal_vip"),
+        ("hapoxy_metrics_port", "haproxy_metrics_port"),
+        ("tempral_namespaces", "temporal_namespaces"),
+        ("temporalvip", "temporal_vip"),
+        ("pgbounce_pool_size", "pgbouncer_pool_size"),
+        ("Temporal_server_memory_max", "temporal_server_memory_max"),
+    ],
+)
+def test_a_misspelt_prefix_is_told_with_the_nearest_name_and_the_hosts(name: str, meant: str) -> None:
+    found = after(lambda _, hostvars: hostvars["two"].update({name: 1}))
+    assert found == [
+        f"{name} on two: is no variable of this collection (did you mean {meant}?); "
+        "correct the name or, if it is yours, choose one that does not look like a slip"
+    ]
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(sorted(OPTIONS)), st.data())
+def test_one_wrong_letter_in_the_prefix_of_any_variable_is_told(name: str, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, name.index("_") - 1))
+    slip = data.draw(
+        st.sampled_from(
+            [
+                name[:place] + name[place + 1 :],
+                name[:place] + data.draw(st.sampled_from(LETTERS)) + name[place:],
+                name[:place] + data.draw(st.sampled_from(LETTERS)) + name[place + 1 :],
+                name[:place] + name[place + 1] + name[place] + name[place + 2 :],
+            ]
+        ).filter(lambda slip: slip not in OPTIONS)
+    )
+    found = after(lambda _, hostvars: hostvars["two"].update({slip: 1}))
+    assert len(found) == 1
+    assert found[0].startswith(f"{slip} on two: is no variable of this collection (did you mean ")
+
+
+def test_names_that_other_roles_and_companies_use_are_free() -> None:
+    assert with_inputs(**dict.fromkeys(NAMES_OF_OTHERS.split(), "x")) == []
+
+
 def test_an_unknown_variable_of_some_hosts_names_them() -> None:
     found = after(lambda _, hostvars: hostvars["two"].update(haproxy_bogus=1))
     assert found[0].startswith("haproxy_bogus on two: is no variable of this collection")
@@ -659,6 +721,8 @@ def test_every_problem_says_what_to_do() -> None:
 
 def test_a_thousand_hosts_take_less_than_two_seconds() -> None:
     groups, hostvars = sound(tuple(f"host-{number}" for number in range(1001)))
+    for number, variables in enumerate(hostvars.values()):
+        variables.update(dict.fromkeys(NAMES_OF_OTHERS.split()) | {f"only_on_host_{number}": 1})
     start = time.process_time()
     problems(groups, hostvars)
     assert time.process_time() - start < 2

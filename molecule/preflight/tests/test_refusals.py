@@ -84,7 +84,13 @@ def about_inventory(preflight: Preflight) -> str:
             "temporal_secrets": {"patroni_rest": "changeme-changeme"},
             "temporal_namespaces": [{"name": "staging"}, {"name": "staging"}],
         },
-        {"preflight-c": {"temporal_address": "10.89.1.12"}},
+        {
+            "preflight-c": {
+                "temporal_address": "10.89.1.12",
+                "hapoxy_max_connections": 100,
+                "my_hosts_note": "{{ nothing }}",
+            }
+        },
     )
 
 
@@ -92,6 +98,7 @@ def about_inventory(preflight: Preflight) -> str:
     "problem",
     [
         "temporal_vipp: is no variable of this collection (did you mean temporal_vip?)",
+        "hapoxy_max_connections on preflight-c: is no variable of this collection (did you mean haproxy_max_conn",
         "temporal_vip: 10.89.1.12 is the address of preflight-b, preflight-c",
         "preflight-b, preflight-c: have the same address 10.89.1.12",
         "temporal_history_shards: argument 'temporal_history_shards' is of type str",
