@@ -37,8 +37,15 @@ def test_debian_made_no_cluster_of_its_own(host: Host) -> None:
     assert not host.file("/etc/postgresql/17/main").exists
 
 
-def test_one_member_leads_and_two_confirm_writes(host: Host) -> None:
-    assert sorted(member["Role"] for member in members(host)) == ["Leader", "Quorum Standby", "Quorum Standby"]
+def test_one_member_leads_and_the_others_confirm_writes(host: Host) -> None:
+    assert sorted(member["Role"] for member in members(host)) == ["Leader", *["Quorum Standby"] * 3]
+
+
+def test_the_leader_keeps_the_log_for_each_member_that_is_away(host: Host) -> None:
+    if leads(host):
+        others = [member["Member"].replace("-", "_") for member in members(host) if member["Role"] != "Leader"]
+        slots = host.check_output(f"{PSQL} -c 'SELECT slot_name FROM pg_replication_slots WHERE active'")
+        assert sorted(slots.split()) == sorted(others)
 
 
 def test_a_write_is_acknowledged_when_a_second_host_has_it(host: Host) -> None:
