@@ -56,6 +56,10 @@ class Load:
         """Workflows whose start was acknowledged and that have no right result."""
         return [record for record in self.records if record.acknowledged is not None and not record.right]
 
+    def acknowledged_since(self, moment: float) -> int:
+        """How many starts were acknowledged later than ``moment``, in seconds since the load began."""
+        return sum(record.acknowledged is not None and record.acknowledged > moment for record in self.records)
+
     @property
     def errors(self) -> list[str]:
         """Distinct errors that the client saw."""

@@ -34,7 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # What changes the cluster for good comes last.
-ORDER = ("test_site.py", "test_execution_flow.py", "test_placement.py", "test_ring_growth.py", "test_ring_loss.py")
+ORDER = (
+    "test_site.py",
+    "test_execution_flow.py",
+    "test_placement.py",
+    "test_database_loss.py",
+    "test_verification.py",
+    "test_ring_growth.py",
+    "test_ring_loss.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -169,6 +177,12 @@ def cluster(request: pytest.FixtureRequest, profile: str, running: str | None) -
     virgin: LiveCluster = request.getfixturevalue("virgin")
     deploy(virgin)
     return virgin
+
+
+@pytest.fixture(scope="session")
+def view(cluster: LiveCluster) -> View:
+    """A look into the cluster."""
+    return cluster.view
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from temporalio.worker import Worker
 
-from lab import state
 from lab.flow import Facts, Flow
 from lab.sample import activities, model, workflows
 from lab.view import View
-from tests.cluster.conftest import LiveCluster
 
 SECONDS_FOR_ONE_WORKFLOW = 30
 ACTIVITIES = [
@@ -22,11 +20,6 @@ ACTIVITIES = [
     activities.verify_device,
     activities.roll_back,
 ]
-
-
-@pytest.fixture(scope="module")
-def view(cluster: LiveCluster) -> View:
-    return View(state.load(cluster.name))
 
 
 @pytest.fixture(scope="module")

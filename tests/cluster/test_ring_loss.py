@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -18,37 +18,21 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
-from lab.load import load
 from lab.sample import model, workflows
 from lab.view import View
 from tests.cluster.conftest import LiveCluster, lab
+from tests.cluster.losses import break_for, nothing_lost, until, whole_again
 
 RING = pytest.mark.profiles("ha_cassandra")
 # A zone that is lost has both of its nodes in it, so the hour of make test has that one.
 WHOLE = pytest.mark.profiles(whole=["ha_cassandra"])
 
-BEFORE_SECONDS = 4
 WITHOUT_SECONDS = 25
-AFTER_SECONDS = 4
-SETTLE_SECONDS = 120
-FAULT_SECONDS = 600
 # Longer than a server that has lost its quorum needs to say so, shorter than a client gives up.
 TIMEOUT = timedelta(seconds=10)
 RESULT_SECONDS = 120
 HOLD = "waiting for approval"
 ACROSS = ("cassandra-a1", "cassandra-b1")
-
-
-@pytest.fixture(scope="module")
-def view(cluster: LiveCluster) -> View:
-    return cluster.view
-
-
-def until(what: str, look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while not look():
-        assert time.monotonic() < deadline, what
-        time.sleep(1)
 
 
 def ring_is_whole(view: View) -> bool:
@@ -64,18 +48,8 @@ def ring_is_whole(view: View) -> bool:
 @pytest.fixture
 def whole(view: View) -> Iterator[None]:
     """A whole cluster before the test and after it."""
-    try:
+    with whole_again(view, "the ring is whole", lambda: ring_is_whole(view)):
         yield
-    finally:
-        lab("heal", "--name", view.lab.name)
-        until("the ring is whole", lambda: answers(view))
-
-
-def answers(view: View) -> bool:
-    try:
-        return ring_is_whole(view)
-    except Exception:  # a host that has just come back
-        return False
 
 
 def live_ring(view: View, replication_factor: int) -> TokenRing:
@@ -94,17 +68,13 @@ def is_lost(ring: TokenRing, token: int, lost: Sequence[str]) -> bool:
 
 def loses_nothing(view: View, *fault: str) -> None:
     """Start workflows before a fault, during it and after it: each that is acknowledged comes to the right result."""
-    with load(view) as made:
-        time.sleep(BEFORE_SECONDS)
-        lab(*fault, "--for", str(FAULT_SECONDS), "--name", view.lab.name)
+    with nothing_lost(view, " ".join(fault)) as made:
+        break_for(view, *fault)
         began = made.now
         time.sleep(WITHOUT_SECONDS)
-        served_without = [row for row in made.records if row.acknowledged is not None and row.acknowledged > began + 1]
+        served = made.acknowledged_since(began + 1)
         lab("heal", "--name", view.lab.name)
-        time.sleep(AFTER_SECONDS)
-    print(f"{' '.join(fault)}: {made.summary()}", *made.errors, sep="\n  ")
-    assert served_without, made.summary()
-    assert made.lost == [], made.summary()
+    assert served, made.summary()
 
 
 @RING
@@ -211,7 +181,7 @@ def test_nodes_of_two_zones_take_the_shards_that_the_model_names_until_one_is_ba
         client = await view.client("test@outside", namespace=view.deployment["namespace"])
         waiting = OneOfEachShard(view)
         await waiting.start(client)
-        lab("kill-host", *ACROSS, "--for", str(FAULT_SECONDS), "--name", view.lab.name)
+        break_for(view, "kill-host", *ACROSS)
         asked = "cassandra-c1"
         until("the ring has noticed", lambda: view.on(asked, "nodetool status").count("\nDN ") == len(ACROSS))
         assert without_quorum(view, asked) == named

@@ -1,0 +1,56 @@
+"""What tests share that break a live cluster under load."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from lab.load import Load, load
+from lab.view import View
+from tests.cluster.conftest import lab
+
+BEFORE_SECONDS = 4
+AFTER_SECONDS = 4
+SETTLE_SECONDS = 120
+FAULT_SECONDS = 600
+
+
+def until(what: str, look: Callable[[], bool]) -> None:
+    """Wait until ``look`` is true; what it raises means not yet, as hosts that it asks may just come back."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        try:
+            if look():
+                return
+            said = "it is not so"
+        except Exception as error:
+            said = repr(error)
+        assert time.monotonic() < deadline, f"not in {SETTLE_SECONDS} s: {what}; last: {said}"
+        time.sleep(1)
+
+
+@contextlib.contextmanager
+def whole_again(view: View, what: str, look: Callable[[], bool]) -> Iterator[None]:
+    """Heal every fault of the body, and wait until ``look`` finds the cluster whole."""
+    try:
+        yield
+    finally:
+        lab("heal", "--name", view.lab.name)
+        until(what, look)
+
+
+@contextlib.contextmanager
+def nothing_lost(view: View, what: str) -> Iterator[Load]:
+    """Start workflows before the body, which breaks something, and after it: each acknowledged one ends right."""
+    with load(view) as made:
+        time.sleep(BEFORE_SECONDS)
+        yield made
+        time.sleep(AFTER_SECONDS)
+    print(f"{what}: {made.summary()}", *made.errors, sep="\n  ")
+    assert made.lost == [], made.summary()
+
+
+def break_for(view: View, *fault: str) -> None:
+    """Inject a fault of the lab, which somebody has to heal."""
+    lab(*fault, "--for", str(FAULT_SECONDS), "--name", view.lab.name)

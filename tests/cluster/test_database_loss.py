@@ -1,0 +1,84 @@
+"""What the PostgreSQL cluster bears while clients go on: the death of the primary's host, and the loss of etcd."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.view import View
+from tests.cluster.conftest import lab
+from tests.cluster.losses import break_for, nothing_lost, until, whole_again
+
+pytestmark = pytest.mark.profiles("ha_postgresql")
+
+# Patroni's lease is 20 s (ttl): by then a primary that nothing else keeps has given up.
+WITHOUT_ETCD_SECONDS = 30
+STREAMING = "select application_name from pg_stat_replication where state = 'streaming'"
+ETCD = "etcd.service"
+
+
+def primary(view: View) -> str:
+    """The one host whose PostgreSQL takes writes; none while nobody does."""
+    return ", ".join(host for host, is_primary in view.database_hosts() if is_primary)
+
+
+def replicas(view: View) -> set[str]:
+    """Hosts that follow the primary now."""
+    return {name for [name] in view.query(primary(view), "postgres", STREAMING)}
+
+
+def database_is_whole(view: View) -> bool:
+    """One primary that all others follow, and a balancer that has every server."""
+    members = set(view.members("postgresql"))
+    return replicas(view) == members - {primary(view)} and set(view.server_states().values()) == {"UP"}
+
+
+@pytest.fixture
+def whole(view: View) -> Iterator[None]:
+    """A whole cluster after the test."""
+    with whole_again(view, "all replicas follow the primary", lambda: database_is_whole(view)):
+        yield
+
+
+@contextlib.contextmanager
+def without_etcd(view: View) -> Iterator[None]:
+    """No member of etcd runs during the body."""
+    members = view.members("etcd")
+    try:
+        for host in members:
+            view.on(host, f"systemctl stop {ETCD}")
+        yield
+    finally:
+        # The first one waits for a second.
+        for host in members:
+            view.on(host, f"systemctl start --no-block {ETCD}")
+
+
+@pytest.mark.usefixtures("whole")
+def test_without_etcd_the_primary_stays_and_every_acknowledged_workflow_completes(view: View) -> None:
+    """Patroni asks the replicas themselves whether anybody else leads (failsafe mode)."""
+    before = primary(view)
+    with nothing_lost(view, "no etcd") as made, without_etcd(view):
+        began = made.now
+        time.sleep(WITHOUT_ETCD_SECONDS)
+        served = made.acknowledged_since(began + WITHOUT_ETCD_SECONDS - 5)
+        meanwhile = primary(view)
+    assert served, made.summary()
+    assert meanwhile == primary(view) == before
+
+
+@pytest.mark.usefixtures("whole")
+def test_every_acknowledged_workflow_completes_when_the_host_of_the_primary_dies(view: View) -> None:
+    old = primary(view)
+    with nothing_lost(view, f"kill-host {old}, the primary") as made:
+        break_for(view, "kill-host", old)
+        until("another host is the primary", lambda: primary(view) in set(view.members("postgresql")) - {old})
+        new, promoted = primary(view), made.now
+        until("workflows are acknowledged without the old primary", lambda: made.acknowledged_since(promoted) > 0)
+        assert view.answering([old]) == []
+        lab("heal", "--name", view.lab.name)
+    until(f"{old} follows {new}", lambda: old in replicas(view))
+    assert primary(view) == new
