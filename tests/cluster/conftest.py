@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # What changes the cluster for good comes last.
 ORDER = (
     "test_site.py",
+    "test_firewall.py",
     "test_execution_flow.py",
     "test_placement.py",
     "test_database_loss.py",
