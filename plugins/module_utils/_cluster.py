@@ -25,7 +25,12 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
 HOSTS_IN_A_MESSAGE = 3
 CHARACTERS_IN_A_MESSAGE = 60
 # Variables that may hold secrets: no message shows their values, and what is made of them is shown in no diff.
-SECRET_OPTIONS = ("temporal_secrets", "temporal_ui_config_overrides", "temporal_worker_config_overrides")
+SECRET_OPTIONS = (
+    "temporal_secrets",
+    "temporal_verification_token",
+    "temporal_ui_config_overrides",
+    "temporal_worker_config_overrides",
+)
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 
 

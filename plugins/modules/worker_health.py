@@ -68,6 +68,10 @@ options:
         elements: str
         choices: [workflow, activity]
         required: true
+      token:
+        description: JSON Web Token for a frontend that asks for one; it must allow to read the namespace.
+        type: str
+        default: ""
   timeout_seconds:
     description: Time to become healthy.
     type: float
@@ -166,7 +170,7 @@ async def connect(parameters: dict[str, Any]) -> ServiceClient:
     raise UnreachableError("; ".join(answers))
 
 
-async def pollers(client: ServiceClient, queue: Queue) -> dict[str, float]:
+async def pollers(client: ServiceClient, queue: Queue, token: str) -> dict[str, float]:
     """Return when each identity asked ``queue`` for work last, as Unix time."""
     namespace, name, kind = queue
     answer = await client.workflow_service.describe_task_queue(
@@ -177,6 +181,7 @@ async def pollers(client: ServiceClient, queue: Queue) -> dict[str, float]:
             task_queue_types=[TaskQueueType.Value(f"TASK_QUEUE_TYPE_{kind.upper()}")],
             report_pollers=True,
         ),
+        metadata={"authorization": f"Bearer {token}"} if token else {},
         timeout=CALL_TIMEOUT,
     )
     return _workers.last_polls(answer)
@@ -185,7 +190,11 @@ async def pollers(client: ServiceClient, queue: Queue) -> dict[str, float]:
 async def wait(module: AnsibleModule) -> tuple[list[str], dict[Queue, dict[str, float]]]:
     """Look at units and pollers until all is well or the time is up; return what is wrong and the pollers."""
     wanted = module.params["workers"]
-    queues = {(worker["namespace"], worker["task_queue"], kind) for worker in wanted for kind in worker["polls"]}
+    queues = {
+        (worker["namespace"], worker["task_queue"], kind): worker["token"]
+        for worker in wanted
+        for kind in worker["polls"]
+    }
     deadline = time.monotonic() + module.params["timeout_seconds"]
     client: ServiceClient | None = None
     while True:
@@ -193,8 +202,8 @@ async def wait(module: AnsibleModule) -> tuple[list[str], dict[Queue, dict[str, 
         started = {worker["unit"]: started_at(module, worker["unit"]) for worker in wanted}
         try:
             client = client or await connect(module.params)
-            for queue in sorted(queues):
-                polled[queue] = await pollers(client, queue)
+            for queue, token in sorted(queues.items()):
+                polled[queue] = await pollers(client, queue, token)
             problems = _workers.unhealthy(wanted, started, polled)
         except (UnreachableError, RPCError) as error:
             client = None
@@ -226,6 +235,7 @@ def main() -> None:
                         "choices": ["workflow", "activity"],
                         "required": True,
                     },
+                    "token": {"type": "str", "default": "", "no_log": True},
                 },
             },
             "timeout_seconds": {"type": "float", "default": 60},

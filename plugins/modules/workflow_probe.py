@@ -46,6 +46,10 @@ options:
     description: Name that the certificate of the frontend must carry.
     type: str
     default: frontend
+  token:
+    description: JSON Web Token for a frontend that asks for one; it must allow to write in the namespaces.
+    type: str
+    default: ""
   timeout_seconds:
     description: Time for each probe; all run at the same time.
     type: float
@@ -136,7 +140,11 @@ async def run(parameters: dict[str, Any], address: str, namespace: str, workflow
         Exception: whatever the client raises when the cluster does not do its work.
     """
     client = await Client.connect(
-        address, namespace=namespace, tls=_frontend.tls_settings(parameters), identity="zerospof.temporal"
+        address,
+        namespace=namespace,
+        tls=_frontend.tls_settings(parameters),
+        api_key=parameters["token"] or None,
+        identity="zerospof.temporal",
     )
     worker = Worker(
         client,
@@ -214,6 +222,7 @@ def main() -> None:
             **{name: spec for name, spec in _frontend.ARGUMENTS.items() if name not in {"address", "port"}},
             "addresses": {"type": "list", "elements": "str", "required": True},
             "namespaces": {"type": "list", "elements": "str", "required": True},
+            "token": {"type": "str", "default": "", "no_log": True},
             "timeout_seconds": {"type": "float", "default": 30},
         },
         required_together=_frontend.REQUIRED_TOGETHER,

@@ -125,5 +125,11 @@ def test_workers_spread_over_the_addresses_and_know_all(runner: ModuleType) -> N
     assert all(set(order) == set(addresses) for order in orders)
 
 
+def test_a_token_is_used_and_not_shown(runner: ModuleType) -> None:
+    settings = runner.Settings.from_environment(ENVIRONMENT | {"TEMPORAL_API_KEY": "of-the-worker"})
+    assert settings.token == "of-the-worker"
+    assert "of-the-worker" not in repr(settings)
+
+
 def test_a_worker_without_an_authority_speaks_plain_text(runner: ModuleType) -> None:
     assert runner.Settings.from_environment(ENVIRONMENT).tls.read() is False

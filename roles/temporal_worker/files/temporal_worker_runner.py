@@ -9,6 +9,7 @@ Everything comes from the environment. Connection (the names that Temporal's own
     TEMPORAL_TLS_SERVER_CA_CERT_PATH            certificate authority of the frontend; TLS is used when it is given
     TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH    client certificate and its key
     TEMPORAL_TLS_SERVER_NAME                    name that the certificate of the frontend carries
+    TEMPORAL_API_KEY                            token for a frontend that asks for one besides the certificate
 Worker:
     TEMPORAL_WORKER_OTHER_ADDRESSES             further addresses, separated by spaces, tried in turn
     TEMPORAL_WORKER_IDENTITY                    who polls, for example networking@worker-a#1
@@ -118,6 +119,7 @@ class Settings:
     max_cached_workflows: int
     metrics_address: str
     log_level: str
+    token: str = field(repr=False)
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Settings:
@@ -153,6 +155,7 @@ class Settings:
                 max_cached_workflows=int(own.get("MAX_CACHED_WORKFLOWS", "1000")),
                 metrics_address=own.get("METRICS_ADDRESS", ""),
                 log_level=own.get("LOG_LEVEL", "INFO").upper(),
+                token=values.get("TEMPORAL_API_KEY", ""),
             )
         except KeyError as error:
             name = error.args[0]
@@ -294,6 +297,7 @@ class Link:
             self.address,
             namespace=self._settings.namespace,
             tls=self._tls,
+            api_key=self._settings.token or None,
             identity=self._settings.identity,
             runtime=self._runtime,
             retry_config=RETRIES,
