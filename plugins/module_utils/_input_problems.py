@@ -72,6 +72,7 @@ def input_problems(cluster: Cluster) -> Iterator[str]:
     for check in (
         _agreement_problems,
         _value_problems,
+        _authorization_problems,
         _secret_problems,
         _override_problems,
         _port_problems,
@@ -157,6 +158,33 @@ def _version_problems(version: str) -> Iterator[str]:
     # Whether it can work behind the PgBouncer of a host is for the check of the hosts to say.
     if tuple(map(int, version.split(".")))[:2] < OLDEST_MINOR:
         yield f"{version} is older than {'.'.join(map(str, OLDEST_MINOR))}, the oldest supported; use a newer one"
+
+
+def _authorization_problems(cluster: Cluster) -> Iterator[str]:
+    if not cluster.value("temporal_authorization_enabled"):
+        return
+    name = "temporal_server_authorization.key_source_uris"
+    given = cluster.by_host("temporal_server_authorization")
+    overrides = cluster.by_host("temporal_server_config_overrides")
+    without = []
+    unreadable: dict[str, list[str]] = {}
+    for host in cluster.members("temporal_servers"):
+        sources = given.get(host, {}).get("key_source_uris") or []
+        if not sources and "authorization" not in (overrides.get(host, {}).get("global") or {}):
+            without.append(host)
+        for source in sources:
+            if not source.startswith(("http://", "https://")):
+                unreadable.setdefault(source, []).append(host)
+    if without:
+        yield (
+            f"{name}{cluster.where(without)}: is empty, so the frontend would accept no token and no client; name the "
+            "places with the public keys of tokens, or leave temporal_authorization_enabled off"
+        )
+    for source, hosts in unreadable.items():
+        yield (
+            f"{name}{cluster.where(hosts)}: {source!r} is no place from which Temporal reads keys; give a URL that "
+            "begins with http:// or https://"
+        )
 
 
 def _secret_problems(cluster: Cluster) -> Iterator[str]:

@@ -637,6 +637,34 @@ def test_services_of_different_hosts_may_share_a_port() -> None:
     assert problems(groups, hostvars) == []
 
 
+@pytest.mark.parametrize("given", [{}, {"audience": "temporal"}, {"key_source_uris": []}])
+def test_an_authorizer_without_keys_is_refused(given: dict[str, Any]) -> None:
+    found = with_inputs(temporal_authorization_enabled=True, temporal_server_authorization=given)
+    assert len(found) == 1
+    assert found[0].startswith(
+        "temporal_server_authorization.key_source_uris: is empty, so the frontend would accept no"
+    )
+
+
+def test_keys_that_are_at_no_url_are_refused() -> None:
+    found = with_inputs(
+        temporal_authorization_enabled=True, temporal_server_authorization={"key_source_uris": ["/etc/keys.json"]}
+    )
+    assert found[0].startswith("temporal_server_authorization.key_source_uris: '/etc/keys.json' is no place")
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"temporal_server_authorization": {"key_source_uris": ["https://login.example.org/keys"]}},
+        {"temporal_server_config_overrides": {"global": {"authorization": {"authHeaderName": "x"}}}},
+        {"temporal_authorization_enabled": False},
+    ],
+)
+def test_an_authorizer_with_keys_is_fine(inputs: dict[str, Any]) -> None:
+    assert with_inputs(**{"temporal_authorization_enabled": True} | inputs) == []
+
+
 def test_a_part_of_the_ports_names_the_missing_ones() -> None:
     found = with_inputs(temporal_ports={name: port for name, port in PORTS.items() if name != "etcd_peer"})
     assert found == ["temporal_ports: etcd_peer missing; give all ports when you change one"]
