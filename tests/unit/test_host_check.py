@@ -81,7 +81,7 @@ def test_a_port_of_two_services_is_told_once_with_both_names() -> None:
     assert "(temporal_ports.frontend, temporal_ports.ui)" in problems[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0, 1e9), st.floats(0, 60), st.floats(0, 1))
 def test_the_time_of_the_way_is_no_skew(before: float, way: float, share: float) -> None:
     assert _host.clock_skew(before + way * share, before, before + way) == pytest.approx(0, abs=1e-6)

@@ -594,7 +594,7 @@ def test_the_keys_of_secrets_are_those_that_the_roles_document() -> None:
     assert set(re.findall(r"C\((\w+)\)", described)) == {*SECRETS, *CASSANDRA_SECRETS}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(alphabet=st.characters(codec="ascii", categories=["Lu", "Ll", "Nd"]), min_size=32, max_size=48))
 def test_whatever_a_secret_is_it_stands_in_no_message(secret: str) -> None:
     groups, hostvars = sound()

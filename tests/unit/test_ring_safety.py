@@ -62,7 +62,7 @@ def walk(members: list[ring.RingMember], factor: int, token: int) -> list[ring.R
     return replicas
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rings(), st.integers(LOWEST, HIGHEST))
 def test_replicas_are_those_of_the_walk_of_cassandra(made: tuple[list[ring.RingMember], int], token: int) -> None:
     members, factor = made
@@ -71,7 +71,7 @@ def test_replicas_are_those_of_the_walk_of_cassandra(made: tuple[list[ring.RingM
         assert model.replicas(asked) == tuple(member.name for member in walk(members, factor, asked))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rings(), st.integers(LOWEST, HIGHEST))
 def test_replicas_are_distinct_and_spread_over_racks(made: tuple[list[ring.RingMember], int], token: int) -> None:
     members, factor = made
@@ -127,7 +127,7 @@ def brute_losses(members: list[ring.RingMember], factor: int) -> dict[frozenset[
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rings())
 def test_every_answer_equals_trying_out_every_loss(made: tuple[list[ring.RingMember], int]) -> None:
     members, factor = made
@@ -161,7 +161,7 @@ def test_every_answer_equals_trying_out_every_loss(made: tuple[list[ring.RingMem
         assert all(not lost[frozenset(names)][0] for names in told["safe_sets"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rings(), st.data())
 def test_a_part_of_a_safe_set_is_safe(made: tuple[list[ring.RingMember], int], data: st.DataObject) -> None:
     members, factor = made
@@ -175,7 +175,7 @@ def test_a_part_of_a_safe_set_is_safe(made: tuple[list[ring.RingMember], int], d
     assert safety.is_guaranteed(part) or not safety.is_guaranteed(lost)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from("pqrst"), min_size=1, max_size=8), st.integers(1, 7), st.data())
 def test_what_is_not_guaranteed_happens_with_some_tokens(racks: list[str], factor: int, data: st.DataObject) -> None:
     lost = data.draw(st.lists(st.booleans(), min_size=len(racks), max_size=len(racks)))

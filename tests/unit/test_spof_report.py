@@ -397,7 +397,7 @@ def placements(nodes: list[str], zone_of: dict[str, str], factor: int) -> list[s
     return [set(replicas) for replicas in found]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(inventories())
 def test_every_claim_equals_trying_out_every_loss(inventory: tuple[dict[str, list[str]], int]) -> None:
     groups, factor = inventory

@@ -74,7 +74,7 @@ def test_a_limit_cuts_zones_and_never_joins_them() -> None:
     assert _topology.zone_batches([*groups["az_a"], "b1"], groups, limit=2) == [2, 2, 1, 1]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 6), max_size=6), st.integers(0, 7))
 def test_batches_hold_every_host_once_and_no_two_zones(sizes: list[int], limit: int) -> None:
     groups = {f"az_{zone}": [f"h{zone}-{n}" for n in range(size)] for zone, size in enumerate(sizes)}
@@ -127,7 +127,7 @@ def test_sources_are_in_numerical_order() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.sets(
         st.one_of(
