@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import urllib.request
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -85,3 +87,10 @@ def test_a_change_beside_a_running_service_is_listed(cluster: LiveCluster) -> No
     assert listed.code == 0, listed.reasons
     assert "Waiting for a restart: 1 service" in listed.output
     assert "etcd.service  /etc/etcd/etcd.env has changed since its start" in listed.output
+
+
+def test_who_trusts_the_authority_trusts_the_web_ui_at_the_virtual_address(cluster: LiveCluster) -> None:
+    trust = ssl.create_default_context(cafile=cluster.directory / "pki" / "ca.crt")
+    address = f"https://{cluster.view.vip}:{cluster.view.variable('temporal_ports')['ui_vip']}/"
+    with urllib.request.urlopen(address, timeout=30, context=trust) as page:
+        assert b"kit.start(app" in page.read()
