@@ -12,6 +12,7 @@ from ansible.vars.hostvars import HostVars
 from ansible_collections.zerospof.temporal.plugins.module_utils import (
     _host,
     _inventory,
+    _rolling,
     _spof,
     _spof_text,
     _topology,
@@ -96,6 +97,11 @@ class FilterModule:
             "host_ports": _topology.host_ports,
             "inventory_problems": inventory_problems,
             "fleet_verdict": _host.fleet_verdict,
+            "rolling_plan": _rolling.rolling_plan,
+            "rolling_text": _rolling.rolling_text,
+            "rolling_groups": _rolling.rolling_groups,
+            "rolling_serial": _rolling.rolling_serial,
+            "rolling_host": _rolling.rolling_host,
             "spof_report": _spof.spof_report,
             "spof_report_text": _spof_text.report_text,
         }

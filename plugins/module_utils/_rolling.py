@@ -1,0 +1,316 @@
+"""In which order a live cluster is restarted: steps, batches, hosts, units and the reason of each.
+
+Pure functions over what every host says of its units; nothing here talks to a host.
+
+* A *tier* is one of the inventory; a *step* is a part of the plan: a tier, or the PostgreSQL primary by itself.
+* A *batch* holds the hosts that restart side by side. It never holds hosts of two zones, with one exception: what does
+  not run is started first and together, because nothing is lost by that and the gates after it need it.
+* ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], leads, holds_vip, rack}}`` of the hosts
+  that the run may touch. ``interrupted`` are the tiers in which an earlier run left the host half-way, for example
+  drained on the balancers. ``leads``: it is the primary of PostgreSQL. ``rack``: the one of Cassandra.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _topology, _units
+
+# The order of the steps and the units that each restarts. A unit of the database comes before what needs it.
+UNITS: dict[str, tuple[str, ...]] = {
+    "etcd": ("etcd.service",),
+    "postgresql": ("patroni.service",),
+    "cassandra": ("cassandra.service",),
+    "temporal_servers": (
+        "haproxy-database.service",
+        "pgbouncer.service",
+        "temporal-history.service",
+        "temporal-matching.service",
+        "temporal-worker.service",
+        "temporal-frontend.service",
+        "temporal-internal-frontend.service",
+    ),
+    "temporal_ui": ("temporal-ui.service",),
+    "load_balancers": ("haproxy-edge.service", "keepalived.service"),
+    "temporal_workers": ("temporal-sdk-worker@*.service",),
+}
+# Below these on a Temporal host nothing of it can work, so its services restart with them.
+PATH_TO_DATABASE = UNITS["temporal_servers"][:2]
+PRIMARY = "postgresql_primary"
+# The host of a tier whose restart moves something restarts after all others, so that it moves once.
+LAST = {"postgresql": "leads", "load_balancers": "holds_vip"}
+TITLES = {
+    "etcd": "etcd",
+    "postgresql": "PostgreSQL replicas",
+    PRIMARY: "PostgreSQL primary, after a switchover",
+    "cassandra": "Cassandra",
+    "temporal_servers": "Temporal",
+    "temporal_ui": "web UI",
+    "load_balancers": "balancers, the holder of the virtual address last",
+    "temporal_workers": "workers",
+}
+NOT_RUNNING = "it is not running"
+FORCED = "asked for"
+INTERRUPTED = "an earlier run was interrupted on this host"
+
+States = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person asked for; ``batch_limit`` 0 is a whole zone."""
+
+    tiers: tuple[str, ...] = ()
+    force: bool = False
+    batch_limit: int = 0
+    canary: bool = False
+    accept_outage: bool = False
+
+
+@dataclass(frozen=True)
+class Due:
+    """A host that restarts in a step, its units, and why."""
+
+    name: str
+    units: tuple[str, ...]
+    reasons: tuple[str, ...]
+    down: bool
+
+
+def due(host: str, tier: str, state: Mapping[str, Any], force: bool) -> Due | None:
+    """Return what restarts on ``host`` in ``tier``, ``None`` when it runs with what is on disk."""
+    units = [unit for unit in state["units"] if any(fnmatchcase(unit["name"], known) for known in UNITS[tier])]
+    waiting = [unit for unit in units if unit["state"] == _units.PENDING]
+    reasons = [f"{unit['name']}: {'; '.join(unit['reasons'])}" for unit in waiting]
+    names = {unit["name"] for unit in (units if force else waiting)}
+    if names.intersection(PATH_TO_DATABASE):
+        names |= {unit["name"] for unit in units if unit["name"] not in PATH_TO_DATABASE}
+    if force and not waiting and names:
+        reasons.append(FORCED)
+    if tier in state.get("interrupted", ()):
+        reasons.append(INTERRUPTED)
+    if not reasons:
+        return None
+    down = any(NOT_RUNNING in unit["reasons"] for unit in waiting)
+    return Due(host, tuple(unit["name"] for unit in units if unit["name"] in names), tuple(reasons), down)
+
+
+def largest_batch(tier: str, size: int) -> int:
+    """Return how many of ``size`` hosts of ``tier`` may restart at once, 0 for any number, ``-1`` for none."""
+    if tier == "etcd":
+        return (size - 1) // 2 or -1
+    if tier == "postgresql":
+        # One standby is left to confirm writes.
+        return max(size - 2, 1) if size > 1 else -1
+    return 0 if size > 1 else -1
+
+
+def _cut(hosts: Sequence[Due], limit: int) -> list[list[Due]]:
+    step = limit or max(len(hosts), 1)
+    return [list(hosts[first : first + step]) for first in range(0, len(hosts), step)]
+
+
+def _batches(hosts: Sequence[Due], parts: Mapping[str, tuple[str, str]], limit: int, canary: bool) -> list[list[Due]]:
+    """Cut ``hosts``, in the order in which they restart, into batches of one part (a zone, or a rack of it) each."""
+    down = [host for host in hosts if host.down]
+    by_part: dict[tuple[str, str], list[Due]] = {}
+    for host in hosts:
+        if not host.down:
+            by_part.setdefault(parts[host.name], []).append(host)
+    batches = [batch for part in by_part.values() for batch in _cut(part, limit)]
+    if canary and batches and len(batches[0]) > 1:
+        batches[0:1] = [batches[0][:1], batches[0][1:]]
+    return ([down] if down else []) + batches
+
+
+def names(value: object) -> list[str]:
+    """Return a list of names from what ``-e`` gives: a list, or text such as ``[etcd,postgresql]`` or ``etcd``."""
+    if isinstance(value, str):
+        value = value.strip().strip("[]").split(",")
+    if not isinstance(value, Sequence):
+        raise _topology.TopologyError(f"tiers: {value} is no list of names; write -e tiers=[etcd,postgresql]")
+    return [name for name in (str(item).strip().strip("'\"") for item in value) if name]
+
+
+def _outage(group: str, size: int) -> str:
+    hosts = f"{size} host{'s' * (size > 1)}"
+    return (
+        f"{group}: {hosts} cannot serve while one of them restarts, so this is an outage; accept it with "
+        "-e accept_outage=true"
+    )
+
+
+def _without_poolers(primary: str, missing: Sequence[str], group: str) -> str:
+    return (
+        f"{primary} leads PostgreSQL. While the leadership moves, the queries of every Temporal host have to wait, but "
+        f"--limit leaves out {', '.join(missing)}: add {group} to it, or leave out {primary}"
+    )
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """What every step of one plan rests on."""
+
+    groups: _topology.Groups
+    states: States
+    asked: Wishes
+    tiers: _topology.Tiers
+    zones: Mapping[str, str]
+
+    def members(self, tier: str) -> list[str]:
+        """Hosts of ``tier`` zone by zone, in the order of the inventory."""
+        hosts = set(_topology.tier_hosts(tier, self.groups, self.tiers))
+        return [host for zone in _topology.zone_names(self.groups) for host in self.groups[zone] if host in hosts]
+
+    def missing(self, tier: str) -> list[str]:
+        """Hosts of ``tier`` that the run must not touch."""
+        return [host for host in self.members(tier) if host not in self.states]
+
+    def due(self, tier: str) -> list[Due]:
+        """Hosts of ``tier`` that restart."""
+        hosts = [host for host in self.members(tier) if host in self.states]
+        return [found for host in hosts if (found := due(host, tier, self.states[host], self.asked.force))]
+
+    def problem(self, tier: str, found: Sequence[Due]) -> str:
+        """Say why ``tier`` must not restart; empty when it may."""
+        size = len(self.members(tier))
+        serves = any(not host.down for host in found)
+        if serves and largest_batch(tier, size) < 0 and not self.asked.accept_outage:
+            return _outage(_topology.tier_group(tier, self.tiers), size)
+        return ""
+
+    def batches(self, tier: str, found: Sequence[Due]) -> tuple[list[list[Due]], list[list[Due]]]:
+        """Return the batches of ``tier``, and those that must come after all of them."""
+        size = len(self.members(tier))
+        last = [host for host in found if size > 1 and not host.down and self.states[host.name].get(LAST.get(tier, ""))]
+        limits = [limit for limit in (self.asked.batch_limit, largest_batch(tier, size)) if limit > 0]
+        racks = {host: self.states[host].get("rack", "") if tier == "cassandra" else "" for host in self.states}
+        parts = {host: (self.zones[host], racks[host]) for host in self.states}
+        first = _batches([host for host in found if host not in last], parts, min(limits, default=0), self.asked.canary)
+        return first, [[host] for host in last]
+
+    def shown(self, name: str, tier: str, batches: Sequence[Sequence[Due]]) -> dict[str, Any]:
+        """Return a step as the plan has it."""
+        shown = [
+            {
+                "zone": ", ".join(dict.fromkeys(self.zones[host.name] for host in batch)),
+                "hosts": [
+                    {"name": host.name, "units": list(host.units), "reasons": list(host.reasons), "down": host.down}
+                    for host in batch
+                ],
+            }
+            for batch in batches
+        ]
+        return {"step": name, "tier": tier, "title": TITLES[name], "batches": shown}
+
+
+def rolling_plan(
+    groups: _topology.Groups, states: States, wishes: Mapping[str, Any], tiers: _topology.Tiers | None = None
+) -> dict[str, Any]:
+    """Return ``{steps, left_out, problems}``.
+
+    ``wishes`` has the keys of :class:`Wishes`. A step is ``{step, tier, title, batches: [{zone, hosts: [{name, units,
+    reasons, down}]}]}``; that of the primary has the hosts whose queries are ``waiting`` meanwhile, too. ``left_out``:
+    hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be restarted.
+
+    Raises:
+        TopologyError: a host is not in exactly one zone, or ``tiers`` of the wishes is no list.
+    """
+    asked = Wishes(**{**wishes, "tiers": tuple(names(wishes.get("tiers", ())))})
+    members = _topology.members(_topology.cluster_hosts(groups, tiers), defaultdict(dict), groups)
+    planner = _Planner(groups, states, asked, tiers or {}, {member["name"]: member["zone"] for member in members})
+    unknown = [name for name in asked.tiers if name not in UNITS]
+    problems = [f"tiers: {', '.join(unknown)}: not one of {', '.join(UNITS)}"] if unknown else []
+    steps: list[dict[str, Any]] = []
+    left_out: set[str] = set()
+    for tier in [tier for tier in UNITS if tier in (asked.tiers or UNITS)]:
+        left_out.update(planner.missing(tier))
+        found = planner.due(tier)
+        problems += filter(None, [planner.problem(tier, found)])
+        first, last = planner.batches(tier, found)
+        if tier != "postgresql":
+            first, last = first + last, []
+        if first:
+            steps.append(planner.shown(tier, tier, first))
+        if last:
+            steps.append({**planner.shown(PRIMARY, tier, last), "waiting": planner.members("temporal_servers")})
+            if missing := planner.missing("temporal_servers"):
+                group = _topology.tier_group("temporal_servers", tiers)
+                problems.append(_without_poolers(last[0][0].name, missing, group))
+    return {"steps": steps, "left_out": sorted(left_out), "problems": problems}
+
+
+def rolling_groups(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the plan as groups of hosts, ``[{name, groups}]`` in the order in which the hosts restart.
+
+    ``rolling_STEP`` holds the hosts of a step, ``rolling_STEP_batch_00001`` those of its first batch, and
+    ``rolling_switchover`` the primary that hands over with the hosts whose queries wait meanwhile.
+    """
+    switchover = [
+        {"name": name, "groups": ["rolling_switchover"]}
+        for step in plan["steps"]
+        if step["step"] == PRIMARY
+        for name in [*(host["name"] for batch in step["batches"] for host in batch["hosts"]), *step["waiting"]]
+    ]
+    return switchover + [
+        {"name": host["name"], "groups": [f"rolling_{step['step']}", f"rolling_{step['step']}_batch_{number:05}"]}
+        for step in plan["steps"]
+        for number, batch in enumerate(step["batches"], start=1)
+        for host in batch["hosts"]
+    ]
+
+
+def rolling_serial(groups: _topology.Groups, step: str) -> list[int]:
+    """Return the sizes of the batches of ``step`` from the groups that :func:`rolling_groups` made."""
+    prefix = f"rolling_{step}_batch_"
+    return [len(groups[name]) for name in sorted(groups) if name.startswith(prefix)]
+
+
+def rolling_host(plan: Mapping[str, Any], step: str, host: str) -> dict[str, Any]:
+    """Return what the plan says of ``host`` in ``step``.
+
+    ``{name, units, reasons, down, tier, zone, batch, batches, hosts}``: batch ``batch`` of ``batches`` has ``hosts``.
+
+    Raises:
+        TopologyError: the plan has no such host in this step.
+    """
+    for found in plan["steps"]:
+        for number, batch in enumerate(found["batches"], start=1):
+            names = [one["name"] for one in batch["hosts"]]
+            if found["step"] == step and host in names:
+                mine = batch["hosts"][names.index(host)]
+                count = len(found["batches"])
+                place = {"zone": batch["zone"], "batch": number, "batches": count, "hosts": names}
+                return {**mine, **place, "tier": found["tier"]}
+    raise _topology.TopologyError(f"{host} is not in the plan of {step}")
+
+
+def rolling_text(plan: Mapping[str, Any]) -> str:
+    """Return the plan for people."""
+    lines: list[str] = []
+    if not plan["steps"]:
+        lines.append("Nothing is to be restarted: every service that was looked at runs with what is on disk.")
+    else:
+        batches = sum(len(step["batches"]) for step in plan["steps"])
+        hosts = {host["name"] for step in plan["steps"] for batch in step["batches"] for host in batch["hosts"]}
+        lines.append(f"To be restarted: {_count(len(hosts), 'host')} in {_count(batches, 'batch', 'batches')}")
+    for number, step in enumerate(plan["steps"], start=1):
+        lines.append(f"{number}. {step['title']}: {_count(len(step['batches']), 'batch', 'batches')}")
+        width = max(len(host["name"]) for batch in step["batches"] for host in batch["hosts"])
+        for position, batch in enumerate(step["batches"], start=1):
+            for host in batch["hosts"]:
+                reasons = "; ".join(host["reasons"])
+                lines.append(
+                    f"   {position}/{len(step['batches'])}  {batch['zone']}  {host['name']:<{width}}  {reasons}"
+                )
+    if plan["left_out"]:
+        lines.append(f"Not looked at, because --limit leaves them out: {', '.join(plan['left_out'])}")
+    return "\n".join(lines)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

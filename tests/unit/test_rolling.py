@@ -1,0 +1,273 @@
+"""What restarts, in which order and in which batches, follows from the inventory and what each service says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _rolling, _topology
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ZONES = ("az_a", "az_b", "az_c")
+RUNNING = {
+    "etcd": ["etcd.service"],
+    "postgresql": ["patroni.service"],
+    "cassandra": ["cassandra.service"],
+    "temporal_servers": list(_rolling.UNITS["temporal_servers"][:-1]),
+    "temporal_ui": ["temporal-ui.service"],
+    "load_balancers": ["haproxy-edge.service", "keepalived.service"],
+    "temporal_workers": ["temporal-sdk-worker@networking-1.0.1-1.service"],
+}
+
+
+def inventory(size: int, tiers: tuple[str, ...] = tuple(RUNNING)) -> dict[str, list[str]]:
+    """An inventory with ``size`` hosts of each tier over three zones; etcd and PostgreSQL, Temporal and UI share."""
+    shared = {"etcd": "db", "postgresql": "db", "temporal_servers": "temporal", "temporal_ui": "temporal"}
+    groups: dict[str, list[str]] = {zone: [] for zone in ZONES}
+    for tier in tiers:
+        name = shared.get(tier, tier)
+        groups[tier] = [f"{name}-{ZONES[number % 3][-1]}{number // 3}" for number in range(size)]
+        for host in groups[tier]:
+            zone = groups[f"az_{host.rpartition('-')[2][0]}"]
+            if host not in zone:
+                zone.append(host)
+    return groups
+
+
+def states(groups: dict[str, list[str]], **changed: dict[str, list[str]]) -> dict[str, Any]:
+    """Every host with the units of its tiers; ``changed`` maps a host to reasons by unit."""
+    found: dict[str, Any] = {}
+    for tier, units in RUNNING.items():
+        for host in groups.get(tier, ()):
+            state = found.setdefault(host, {"units": [], "interrupted": []})
+            for unit in units:
+                reasons = changed.get(host, {}).get(unit, [])
+                state["units"].append({"name": unit, "state": "pending" if reasons else "current", "reasons": reasons})
+    return found
+
+
+def plan(groups: dict[str, list[str]], seen: dict[str, Any], **wishes: object) -> dict[str, Any]:
+    return _rolling.rolling_plan(groups, seen, wishes)
+
+
+def batches(made: dict[str, Any], step: str) -> list[list[str]]:
+    return [
+        [host["name"] for host in batch["hosts"]]
+        for found in made["steps"]
+        if found["step"] == step
+        for batch in found["batches"]
+    ]
+
+
+def test_nothing_restarts_where_every_service_runs_with_what_is_on_disk() -> None:
+    groups = inventory(3)
+    made = plan(groups, states(groups))
+    assert made == {"steps": [], "left_out": [], "problems": []}
+    assert _rolling.rolling_text(made).startswith("Nothing is to be restarted")
+
+
+@pytest.mark.parametrize("size", [3, 30, 300])
+def test_the_number_of_batches_is_that_of_the_zones_however_many_hosts_there_are(size: int) -> None:
+    groups = inventory(size, ("temporal_servers", "temporal_workers", "cassandra"))
+    made = plan(groups, states(groups), force=True)
+    assert {step["step"]: len(step["batches"]) for step in made["steps"]} == {
+        "cassandra": 3,
+        "temporal_servers": 3,
+        "temporal_workers": 3,
+    }
+    assert {len(batch) for batch in batches(made, "temporal_servers")} == {size // 3}
+
+
+def test_steps_come_in_the_order_in_which_one_tier_needs_the_other() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    seen["db-b0"]["leads"] = True
+    made = plan(groups, seen, force=True)
+    assert [step["step"] for step in made["steps"]] == [
+        "etcd",
+        "postgresql",
+        "postgresql_primary",
+        "cassandra",
+        "temporal_servers",
+        "temporal_ui",
+        "load_balancers",
+        "temporal_workers",
+    ]
+
+
+def test_the_primary_comes_after_every_replica_and_by_itself() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    seen["db-a0"]["leads"] = True
+    made = plan(groups, seen, force=True)
+    assert batches(made, "postgresql") == [["db-b0"], ["db-c0"]]
+    assert batches(made, "postgresql_primary") == [["db-a0"]]
+    switchover = [row["name"] for row in _rolling.rolling_groups(made) if row["groups"] == ["rolling_switchover"]]
+    assert switchover == ["db-a0", *groups["temporal_servers"]]
+
+
+def test_no_leadership_moves_when_the_primary_is_not_due() -> None:
+    groups = inventory(3)
+    seen = states(groups, **{"db-b0": {"patroni.service": ["/x has changed since its start"]}})
+    seen["db-a0"]["leads"] = True
+    made = plan(groups, seen)
+    assert [step["step"] for step in made["steps"]] == ["postgresql"]
+    assert not [row for row in _rolling.rolling_groups(made) if "rolling_switchover" in row["groups"]]
+
+
+def test_the_holder_of_the_virtual_address_is_the_last_balancer() -> None:
+    groups = inventory(6)
+    seen = states(groups)
+    seen["load_balancers-a1"]["holds_vip"] = True
+    made = plan(groups, seen, force=True, tiers=["load_balancers"])
+    assert batches(made, "load_balancers")[-1] == ["load_balancers-a1"]
+    assert batches(made, "load_balancers")[0] == ["load_balancers-a0"]
+
+
+@pytest.mark.parametrize(("members", "largest"), [(3, 1), (5, 2), (7, 3)])
+def test_a_batch_of_etcd_leaves_a_majority(members: int, largest: int) -> None:
+    groups = {"az_a": [f"e{n}" for n in range(members)], "etcd": [f"e{n}" for n in range(members)]}
+    made = plan(groups, states(groups), force=True, batch_limit=0)
+    assert max(map(len, batches(made, "etcd"))) == largest
+
+
+def test_a_batch_of_replicas_leaves_one_to_confirm_writes() -> None:
+    groups = {"az_a": ["p0", "p1", "p2", "p3"], "postgresql": ["p0", "p1", "p2", "p3"]}
+    seen = states(groups)
+    seen["p0"]["leads"] = True
+    assert batches(plan(groups, seen, force=True), "postgresql") == [["p1", "p2"], ["p3"]]
+
+
+def test_two_racks_of_one_zone_do_not_restart_together() -> None:
+    groups = {"az_a": ["c0", "c1", "c2"], "cassandra": ["c0", "c1", "c2"]}
+    seen = states(groups)
+    for host, rack in (("c0", "r1"), ("c1", "r2"), ("c2", "r1")):
+        seen[host]["rack"] = rack
+    assert batches(plan(groups, seen, force=True), "cassandra") == [["c0", "c2"], ["c1"]]
+
+
+def test_a_limit_and_a_canary_cut_the_batches() -> None:
+    groups = inventory(9, ("temporal_servers",))
+    made = plan(groups, states(groups), force=True, canary=True, batch_limit=2)
+    assert [len(batch) for batch in batches(made, "temporal_servers")] == [1, 1, 1, 2, 1, 2, 1]
+    whole = plan(groups, states(groups), force=True, canary=True)
+    assert [len(batch) for batch in batches(whole, "temporal_servers")] == [1, 2, 3, 3]
+
+
+def test_what_does_not_run_is_started_first_and_together() -> None:
+    groups = inventory(3)
+    stopped = {"temporal-matching.service": ["it is not running"]}
+    changed = {"temporal-history.service": ["/etc/temporal/server.yaml has changed since its start"]}
+    seen = states(groups, **{"temporal-a0": changed, "temporal-b0": stopped, "temporal-c0": stopped})
+    made = plan(groups, seen)
+    assert batches(made, "temporal_servers") == [["temporal-b0", "temporal-c0"], ["temporal-a0"]]
+    assert [batch["zone"] for batch in made["steps"][0]["batches"]] == ["az_b, az_c", "az_a"]
+
+
+def test_only_what_is_due_restarts() -> None:
+    groups = inventory(3)
+    seen = states(groups, **{"temporal-b0": {"temporal-history.service": ["/x is missing"]}})
+    [step] = plan(groups, seen)["steps"]
+    [batch] = step["batches"]
+    [host] = batch["hosts"]
+    assert host["units"] == ["temporal-history.service"]
+    assert host["reasons"] == ["temporal-history.service: /x is missing"]
+
+
+def test_the_services_restart_with_their_way_to_the_database() -> None:
+    groups = inventory(3)
+    seen = states(groups, **{"temporal-b0": {"pgbouncer.service": ["/x is missing"]}})
+    found = _rolling.rolling_host(plan(groups, seen), "temporal_servers", "temporal-b0")
+    assert found["units"] == [unit for unit in RUNNING["temporal_servers"] if unit != "haproxy-database.service"]
+
+
+def test_a_host_that_was_left_half_way_is_completed_and_not_restarted() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    seen["temporal-c0"]["interrupted"] = ["temporal_servers"]
+    made = plan(groups, seen)
+    found = _rolling.rolling_host(made, "temporal_servers", "temporal-c0")
+    assert batches(made, "temporal_servers") == [["temporal-c0"]]
+    assert found["units"] == []
+    assert found["reasons"] == [_rolling.INTERRUPTED]
+
+
+def test_a_service_that_never_ran_is_left_to_site() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    seen["temporal-a0"]["units"][0].update(state="new", reasons=["it has never been started"])
+    assert plan(groups, seen)["steps"] == []
+
+
+def test_a_limit_of_the_run_is_told_and_followed() -> None:
+    groups = inventory(3)
+    seen = {host: state for host, state in states(groups).items() if host == "temporal-b0"}
+    made = plan(groups, seen, force=True, tiers="[temporal_servers]")
+    assert batches(made, "temporal_servers") == [["temporal-b0"]]
+    assert made["left_out"] == ["temporal-a0", "temporal-c0"]
+    assert "--limit leaves them out: temporal-a0, temporal-c0" in _rolling.rolling_text(made)
+
+
+def test_a_limit_without_the_poolers_does_not_move_the_leadership() -> None:
+    groups = inventory(3)
+    seen = {host: state for host, state in states(groups).items() if host.startswith("db")}
+    seen["db-a0"]["leads"] = True
+    [problem] = plan(groups, seen, force=True)["problems"]
+    assert problem.startswith("db-a0 leads PostgreSQL.")
+    assert "add temporal_servers to it, or leave out db-a0" in problem
+
+
+@pytest.mark.parametrize(("tier", "size"), [("etcd", 1), ("etcd", 2), ("postgresql", 1), ("load_balancers", 1)])
+def test_an_outage_has_to_be_accepted(tier: str, size: int) -> None:
+    hosts = [f"h{n}" for n in range(size)]
+    groups = {"az_a": hosts, tier: hosts}
+    [problem] = plan(groups, states(groups), force=True)["problems"]
+    assert problem.startswith(f"{tier}: {size} host")
+    assert plan(groups, states(groups), force=True, accept_outage=True)["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("given_tiers", "meant"),
+    [("[etcd,postgresql]", ["etcd", "postgresql"]), ("['etcd']", ["etcd"]), ("etcd", ["etcd"]), (["etcd"], ["etcd"])],
+)
+def test_tiers_are_understood_as_people_write_them(given_tiers: object, meant: list[str]) -> None:
+    assert _rolling.names(given_tiers) == meant
+
+
+def test_a_tier_that_is_not_there_is_named_with_those_that_are() -> None:
+    groups = inventory(3)
+    [problem] = plan(groups, states(groups), tiers=["etdc"])["problems"]
+    assert problem.startswith("tiers: etdc: not one of etcd, postgresql")
+
+
+def test_a_host_without_a_zone_is_an_error_that_names_it() -> None:
+    with pytest.raises(_topology.TopologyError, match="e1: must be in exactly one"):
+        plan({"az_a": ["e0"], "etcd": ["e0", "e1"]}, {})
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 12), st.integers(0, 5), st.booleans(), st.data())
+def test_every_host_that_is_due_restarts_once_and_the_groups_say_what_the_plan_says(
+    size: int, limit: int, canary: bool, data: st.DataObject
+) -> None:
+    groups = inventory(size)
+    seen = states(groups)
+    for tier, key in (("postgresql", "leads"), ("load_balancers", "holds_vip")):
+        seen[data.draw(st.sampled_from(groups[tier]))][key] = True
+    made = plan(groups, seen, force=True, batch_limit=limit, canary=canary, accept_outage=True)
+    made_groups: dict[str, list[str]] = {}
+    for row in _rolling.rolling_groups(made):
+        for name in row["groups"]:
+            made_groups.setdefault(name, []).append(row["name"])
+    zones = {host: zone for zone in ZONES for host in groups[zone]}
+    for tier, hosts in groups.items():
+        if tier in ZONES:
+            continue
+        steps = [step["step"] for step in made["steps"] if step["tier"] == tier]
+        cut = [batch for step in steps for batch in batches(made, step)]
+        assert sorted(host for batch in cut for host in batch) == sorted(hosts)
+        assert all(len({zones[host] for host in batch}) == 1 and len(batch) <= (limit or size) for batch in cut)
+        for step in steps:
+            assert made_groups[f"rolling_{step}"] == [host for batch in batches(made, step) for host in batch]
+            assert _rolling.rolling_serial(made_groups, step) == [len(batch) for batch in batches(made, step)]
