@@ -150,8 +150,13 @@ class View:
         """Those of ``hosts`` that are up."""
         return [host for host in hosts if _answers(self.lab.host(host).address)]
 
-    async def client(self, identity: str, address: str | None = None, namespace: str = "default") -> Client:
-        """A client with the operator's certificate, through the virtual address or another ``host:port``."""
+    async def client(
+        self, identity: str, address: str | None = None, namespace: str = "default", patient: bool = True
+    ) -> Client:
+        """A client with the operator's certificate, through the virtual address or another ``host:port``.
+
+        One that is not ``patient`` retries and pings as the SDK does without any setting.
+        """
         directory = self.lab.directory / "pki"
         tls = TLSConfig(
             server_root_ca_cert=(directory / "ca.crt").read_bytes(),
@@ -164,8 +169,8 @@ class View:
             namespace=namespace,
             tls=tls,
             identity=identity,
-            retry_config=PATIENCE,
-            keep_alive_config=KEEP_ALIVE,
+            retry_config=PATIENCE if patient else None,
+            keep_alive_config=KEEP_ALIVE if patient else KeepAliveConfig.default,
         )
 
     @contextlib.contextmanager

@@ -1,0 +1,300 @@
+"""A client outside the cluster that keeps books: what it asked for, what it was told, and whether the cluster kept it.
+
+python -m tests.chaos.ledger --name lab --seconds 30                      a load, and the verdict
+python -m tests.chaos.ledger --name lab --chart gap.svg -- COMMAND...     a load for as long as COMMAND runs
+
+Two clients do the same at a steady rate, each with a connection of its own through the virtual address: one as the SDK
+is without any setting (it retries for 10 s), one that asks a single time, which shows what the retries hide. They start
+workflows; each fourth waits for approval, is asked how far it is, and gets a signal of its own; each fourth time the
+workflows of the load are listed. Exit code 1 when the cluster did not keep what it acknowledged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.api.common.v1 import Payloads, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.query.v1 import WorkflowQuery
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
+    ListWorkflowExecutionsRequest,
+    QueryWorkflowRequest,
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from lab import state
+from lab.sample import model
+from lab.view import View
+from tests.chaos.record import Call, Record
+from tests.chaos.timeline import timeline
+from tests.chaos.verdict import Seen, Verdict, judge, table
+
+RETRYING, SINGLE = "SDK default", "single attempts"
+PER_SECOND = 1.0
+EACH_HELD = 4
+# A single attempt has the time in which the SDK gives up.
+ATTEMPT = timedelta(seconds=10)
+# A task that a stopping worker was handed waits for its timeout, which is 60 s.
+QUIET_SECONDS = 180
+AT_ONCE = 8
+WORKFLOW, SIGNAL, QUERY = "ConfigureNetwork", "approve", "progress"
+ENDINGS = {
+    getattr(EventType, f"EVENT_TYPE_WORKFLOW_EXECUTION_{name}"): name
+    for name in ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELED", "TERMINATED", "CONTINUED_AS_NEW")
+}
+
+
+@dataclass
+class Ledger:
+    """One load: its record and, when it has ended, the verdict."""
+
+    record: Record
+    name: str = field(default_factory=lambda: f"ledger-{uuid.uuid4().hex[:8]}")
+    verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def table(self) -> str:
+        """The figures for people."""
+        return table(self.record.calls(), self.verdict)
+
+    def of(self, flavour: str) -> list[Call]:
+        """Return the calls of one client."""
+        return [call for call in self.record.calls() if call.flavour == flavour]
+
+    def failed(self, flavour: str) -> list[Call]:
+        """Return the calls of one client that the cluster did not acknowledge."""
+        return [call for call in self.of(flavour) if not call.acked]
+
+
+@dataclass
+class Teller:
+    """One of the clients. Requests are those of the SDK; only whether it retries them differs."""
+
+    ledger: Ledger
+    client: Client
+    flavour: str
+    task_queue: str
+    retries: bool
+
+    async def call(self, kind: str, rpc: Callable[..., Awaitable[Any]], request: object, *about: str) -> bool:
+        """Make one call and write it down; return whether it was acknowledged."""
+        number = self.ledger.record.intend(self.flavour, kind, *about)
+        try:
+            await rpc(request, retry=self.retries, timeout=None if self.retries else ATTEMPT)
+        except RPCError as error:
+            self.ledger.record.end(number, f"{kind} {error.status.name}: {str(error)[:80]}")
+        except Exception as error:  # every kind of failure counts here
+            self.ledger.record.end(number, f"{kind} {type(error).__name__}: {error}")
+        else:
+            self.ledger.record.end(number)
+            return True
+        return False
+
+    async def payloads(self, value: object) -> Payloads:
+        """Encode ``value`` as the SDK does."""
+        return Payloads(payloads=await self.client.data_converter.encode([value]))
+
+    async def round(self, number: int) -> None:
+        """Start one workflow; each fourth is held, queried and approved, and all are listed."""
+        name = f"{self.ledger.name}-{self.flavour.split()[0].lower()}-{number}"
+        held = number % EACH_HELD == 0
+        service, common = self.client.workflow_service, {"namespace": self.client.namespace}
+        start = StartWorkflowExecutionRequest(
+            workflow_id=name,
+            workflow_type=WorkflowType(name=WORKFLOW),
+            task_queue=TaskQueue(name=self.task_queue),
+            input=await self.payloads(change_of(name, held)),
+            request_id=str(uuid.uuid4()),
+            **common,
+        )
+        started = await self.call("start", service.start_workflow_execution, start, name)
+        if not held or not started:
+            return
+        execution = WorkflowExecution(workflow_id=name)
+        query = QueryWorkflowRequest(execution=execution, query=WorkflowQuery(query_type=QUERY), **common)
+        await self.call("query", service.query_workflow, query, name)
+        listing = ListWorkflowExecutionsRequest(query=f'WorkflowId = "{name}"', **common)
+        await self.call("list", service.list_workflow_executions, listing, name)
+        await self.approve(name, uuid.uuid4().hex)
+
+    async def approve(self, name: str, token: str) -> None:
+        """Send the signal that lets a held workflow end."""
+        signal = SignalWorkflowExecutionRequest(
+            namespace=self.client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=name),
+            signal_name=SIGNAL,
+            input=await self.payloads(token),
+            request_id=str(uuid.uuid4()),
+        )
+        await self.call("signal", self.client.workflow_service.signal_workflow_execution, signal, name, token)
+
+    async def run(self, per_second: float, stop: threading.Event) -> None:
+        """Begin rounds until ``stop``, whether earlier ones have ended or not."""
+        rounds, number, due = set(), 0, time.monotonic()
+        while not stop.is_set():
+            rounds.add(asyncio.create_task(self.round(number)))
+            number, due = number + 1, due + 1 / per_second
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+        await asyncio.gather(*rounds)
+
+
+def change_of(name: str, held: bool) -> model.Change:
+    """Return the input of the workflow ``name``, from which its right result follows."""
+    return model.Change(name, vlan=7, devices=[model.Device("switch-1")], hold=held)
+
+
+async def look(client: Client, name: str, runs: int) -> Seen | None:
+    """Return the workflow ``name`` as its history tells, ``None`` when there is none."""
+    try:
+        history = await client.get_workflow_handle(name).fetch_history()
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    ended, signals, outcome = [], Counter(), None
+    for event in history.events:
+        if event.event_type in ENDINGS:
+            ended.append(ENDINGS[event.event_type])
+        if event.HasField("workflow_execution_signaled_event_attributes"):
+            signals[json.loads(event.workflow_execution_signaled_event_attributes.input.payloads[0].data)] += 1
+        if event.HasField("workflow_execution_completed_event_attributes"):
+            result = event.workflow_execution_completed_event_attributes.result.payloads
+            [outcome] = await client.data_converter.decode(result, [model.Outcome])
+    whole = [event.event_id for event in history.events] == list(range(1, len(history.events) + 1))
+    right = outcome == model.expected_outcome(change_of(name, held=False))
+    first = history.events[0].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+    return Seen(runs, tuple(ended), right, signals, whole and first)
+
+
+async def look_at_all(client: Client, ledger: Ledger) -> tuple[dict[str, Seen], int]:
+    """Return every workflow of the load that exists, and how many completed ones the visibility store counts."""
+    query = f'WorkflowId STARTS_WITH "{ledger.name}-"'
+    runs = Counter([execution.id async for execution in client.list_workflows(query)])
+    names = {call.workflow_id for call in ledger.record.calls() if call.kind == "start"} | set(runs)
+    lanes = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> tuple[str, Seen | None]:
+        async with lanes:
+            return name, await look(client, name, runs[name])
+
+    found = await asyncio.gather(*(one(name) for name in sorted(names)))
+    counted = await client.workflow_service.count_workflow_executions(
+        CountWorkflowExecutionsRequest(namespace=client.namespace, query=f'{query} AND ExecutionStatus = "Completed"'),
+        retry=True,
+    )
+    return {name: seen for name, seen in found if seen is not None}, counted.count
+
+
+async def settle(client: Client, ledger: Ledger, task_queue: str) -> Verdict:
+    """Let held workflows whose signal had no answer end, and judge when all is quiet or the time is up."""
+    patient = Teller(ledger, client, "clean-up", task_queue, retries=True)
+    deadline = time.monotonic() + QUIET_SECONDS
+    released = False
+    while True:
+        seen, visible = await look_at_all(client, ledger)
+        calls = ledger.record.calls()
+        verdict = judge(calls, seen, visible)
+        open_ones = [name for name, workflow in seen.items() if not workflow.ended]
+        if not (verdict.stuck or verdict.unseen) or time.monotonic() > deadline:
+            return verdict
+        if not released:
+            signalled = {call.workflow_id for call in calls if call.kind == "signal" and call.acked}
+            for name in open_ones:
+                if name not in signalled:
+                    await patient.approve(name, uuid.uuid4().hex)
+            released = True
+        await asyncio.sleep(2)
+
+
+@contextlib.asynccontextmanager
+async def tellers(view: View, ledger: Ledger) -> AsyncIterator[tuple[list[Teller], Client]]:
+    """Make the two clients, and a patient one that looks afterwards."""
+    deployment = view.deployment
+    options = {"namespace": deployment["namespace"], "patient": False}
+    pair = [
+        Teller(ledger, await view.client(f"{flavour}@outside", **options), flavour, deployment["task_queue"], retries)
+        for flavour, retries in ((RETRYING, True), (SINGLE, False))
+    ]
+    yield pair, await view.client("ledger@outside", namespace=deployment["namespace"])
+
+
+async def keep(view: View, ledger: Ledger, per_second: float, stop: threading.Event) -> None:
+    """Run the load until ``stop`` and judge it."""
+    async with tellers(view, ledger) as (pair, patient):
+        await asyncio.gather(*(teller.run(per_second, stop) for teller in pair))
+        ledger.verdict = await settle(patient, ledger, view.deployment["task_queue"])
+
+
+@contextlib.contextmanager
+def ledger(view: View, path: Path | str, per_second: float = PER_SECOND) -> Iterator[Ledger]:
+    """Keep both clients busy while the body runs, ``per_second`` workflows each; afterwards there is a verdict."""
+    made, stop = Ledger(Record(path)), threading.Event()
+    failures: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            asyncio.run(keep(view, made, per_second, stop))
+        except BaseException as error:  # shown where the ledger is used
+            failures.append(error)
+
+    thread = threading.Thread(target=body, name="ledger")
+    thread.start()
+    try:
+        yield made
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", default="lab", help="name of the lab (default: lab)")
+    parser.add_argument(
+        "--rate", type=float, default=PER_SECOND, help=f"workflows per second and client ({PER_SECOND:g})"
+    )
+    parser.add_argument("--seconds", type=float, default=30, help="length of the load when there is no command (30)")
+    parser.add_argument("--record", type=Path, help="SQLite file to keep")
+    parser.add_argument("--chart", type=Path, help="SVG file to write")
+    parser.add_argument("command", nargs="*", help="what to do meanwhile")
+    options = parser.parse_args()
+    code = 0
+    with tempfile.TemporaryDirectory() as directory:
+        path = options.record or Path(directory) / "ledger.sqlite"
+        with ledger(View(state.load(options.name)), path, options.rate) as books:
+            if options.command:
+                books.record.mark(" ".join(options.command)[:60])
+                code = subprocess.run(options.command, check=False).returncode
+                books.record.mark(f"ended with {code}")
+            else:
+                time.sleep(options.seconds)
+        print(books.table)
+        if options.chart:
+            options.chart.write_text(timeline(books.record.calls(), books.record.marks()), encoding="utf-8")
+    return code or (1 if books.verdict.problems else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What a client asked for and what it was told, in an SQLite file outside the cluster.
+
+An intent is written before the call, the answer after it: what has no answer may or may not have happened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    number INTEGER PRIMARY KEY, flavour TEXT NOT NULL, kind TEXT NOT NULL,
+    workflow_id TEXT NOT NULL, token TEXT NOT NULL, began REAL NOT NULL, ended REAL, error TEXT
+);
+CREATE TABLE IF NOT EXISTS marks (at REAL NOT NULL, label TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call; times are seconds of the wall clock, ``ended`` and ``error`` are ``None`` while nothing came back.
+
+    ``kind`` is start, signal, query or list; ``token`` is what a signal carries. ``error`` is empty for a success.
+    """
+
+    flavour: str
+    kind: str
+    workflow_id: str
+    token: str
+    began: float
+    ended: float | None = None
+    error: str | None = None
+
+    @property
+    def acked(self) -> bool:
+        """Whether the cluster said that it has done it."""
+        return self.error == ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that was done to the cluster."""
+
+    at: float
+    label: str
+
+
+class Record:
+    """The file. One thread at a time writes to one object; several objects may have the same file open."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open or make the file ``path``; ``:memory:`` keeps it in memory."""
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.executescript(SCHEMA)
+
+    def intend(self, flavour: str, kind: str, workflow_id: str = "", token: str = "") -> int:
+        """Write down that a call is about to be made; return its number."""
+        row = (flavour, kind, workflow_id, token, time.time())
+        statement = "INSERT INTO calls (flavour, kind, workflow_id, token, began) VALUES (?, ?, ?, ?, ?)"
+        number = self._database.execute(statement, row).lastrowid
+        assert number is not None
+        return number
+
+    def end(self, number: int, error: str = "") -> None:
+        """Write down what came of a call: ``error``, or that it was acknowledged."""
+        self._database.execute("UPDATE calls SET ended = ?, error = ? WHERE number = ?", (time.time(), error, number))
+
+    def mark(self, label: str) -> None:
+        """Write down that something is done to the cluster now."""
+        self._database.execute("INSERT INTO marks VALUES (?, ?)", (time.time(), label))
+
+    def calls(self) -> list[Call]:
+        """Return all calls in the order in which they were made."""
+        columns = "flavour, kind, workflow_id, token, began, ended, error"
+        return [Call(*row) for row in self._database.execute(f"SELECT {columns} FROM calls ORDER BY number")]
+
+    def marks(self) -> list[Mark]:
+        """Return all marks in their order."""
+        return [Mark(*row) for row in self._database.execute("SELECT at, label FROM marks ORDER BY at")]

@@ -1,0 +1,90 @@
+"""The ledger finds what must not happen; a record that was tampered with does not pass."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.record import Call, Mark, Record
+from tests.chaos.timeline import timeline
+from tests.chaos.verdict import Seen, Verdict, errors, judge, longest_gap, table
+
+START = Call("SDK default", "start", "w-1", "", 10.0, 10.1, "")
+SIGNAL = Call("SDK default", "signal", "w-1", "token", 11.0, 11.1, "")
+FINE = Seen(runs=1, ended=("COMPLETED",), right=True, signals={"token": 1}, whole=True)
+
+
+def test_what_was_kept_passes() -> None:
+    assert judge([START, SIGNAL], {"w-1": FINE}, 1) == Verdict()
+
+
+def test_what_was_never_acknowledged_may_have_happened_or_not() -> None:
+    unanswered = replace(START, error="UNAVAILABLE"), replace(SIGNAL, error=None, ended=None)
+    assert judge(unanswered, {}, 0) == Verdict()
+    assert judge(unanswered, {"w-1": FINE}, 1) == Verdict()
+
+
+@pytest.mark.parametrize(
+    ("seen", "visible", "kind", "words"),
+    [
+        ({}, 0, "lost", "w-1 was acknowledged and is not there"),
+        ({"w-1": replace(FINE, signals={})}, 1, "lost", "does not have the acknowledged signal token"),
+        ({"w-1": replace(FINE, signals={"token": 2})}, 1, "duplicated", "has the signal token 2 times"),
+        ({"w-1": replace(FINE, runs=2)}, 1, "duplicated", "w-1 has 2 runs"),
+        ({"w-1": replace(FINE, ended=("COMPLETED", "COMPLETED"))}, 1, "duplicated", "ended 2 times"),
+        ({"w-1": replace(FINE, ended=(), right=False)}, 0, "stuck", "w-1 has not ended"),
+        ({"w-1": replace(FINE, right=False)}, 1, "wrong", "a wrong result"),
+        ({"w-1": replace(FINE, ended=("TERMINATED",), right=False)}, 0, "wrong", "ended as TERMINATED"),
+        ({"w-1": replace(FINE, whole=False)}, 1, "wrong", "a history with gaps"),
+        ({"w-1": FINE}, 0, "unseen", "1 workflows completed, and the visibility store counts 0"),
+    ],
+)
+def test_what_was_not_kept_is_found_and_named(seen: dict[str, Seen], visible: int, kind: str, words: str) -> None:
+    verdict = judge([START, SIGNAL], seen, visible)
+    assert any(words in problem for problem in getattr(verdict, kind)), verdict
+    assert words in table([START, SIGNAL], verdict)
+
+
+def test_a_record_survives_its_process_with_intents_that_had_no_answer(tmp_path: object) -> None:
+    path = f"{tmp_path}/ledger.sqlite"
+    record = Record(path)
+    record.end(record.intend("SDK default", "start", "w-1"))
+    record.end(record.intend("SDK default", "start", "w-2"), "UNAVAILABLE")
+    record.intend("SDK default", "signal", "w-1", "token")
+    record.mark("restart")
+    found = Record(path)
+    assert [(call.workflow_id, call.acked, call.error) for call in found.calls()] == [
+        ("w-1", True, ""),
+        ("w-2", False, "UNAVAILABLE"),
+        ("w-1", False, None),
+    ]
+    assert [mark.label for mark in found.marks()] == ["restart"]
+
+
+def test_the_longest_gap_counts_starts_that_were_acknowledged_and_the_ends_of_the_load() -> None:
+    def start(began: float, ended: float | None, error: str | None = "") -> Call:
+        return replace(START, began=began, ended=ended, error=error)
+
+    assert longest_gap([]) == 0.0
+    assert longest_gap([start(0, 1), start(2, 2.5), start(3, 3.5)]) == 1.5
+    assert longest_gap([start(0, 5, "UNAVAILABLE"), start(4, 4.5)]) == 4.5
+    assert longest_gap([start(0, 1), start(2, 9, "UNAVAILABLE"), start(7, None, None)]) == 6.0
+    assert longest_gap([start(0, 1), replace(SIGNAL, began=3, ended=3), start(5, 5)]) == 4.0
+
+
+def test_errors_are_counted_by_kind() -> None:
+    calls = [START, replace(START, error="A"), replace(START, error="A"), replace(START, error=None)]
+    assert errors(calls) == {"A": 2, "no answer": 1}
+
+
+def test_the_timeline_is_a_picture_that_needs_nothing_else_and_shows_every_mark_and_error() -> None:
+    calls = [START, replace(START, error="A", ended=14.2), replace(SIGNAL, flavour="single attempts")]
+    svg = timeline(calls, [Mark(12.0, "batch <1> of 3")])
+    root = ElementTree.fromstring(svg)
+    texts = [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert any("batch <1> of 3" in text for text in texts)
+    assert any("SDK default: 2 calls, 1 errors" in text for text in texts)
+    fills = [box.get("fill") for box in root.iter("{http://www.w3.org/2000/svg}rect")]
+    assert fills.count("#d55e00") == 1
