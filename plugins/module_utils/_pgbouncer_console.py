@@ -21,8 +21,8 @@ _PSQL = ("psql", "--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--
 TIMED_OUT = 124
 
 
-def console(module: AnsibleModule, command: str, seconds: int = 5) -> tuple[int, str, str]:
-    """Run ``command`` on the administration console; return exit code, output and reason of a failure.
+def argv(module: AnsibleModule, command: str) -> list[str]:
+    """Return the program that runs ``command`` on the administration console.
 
     The console admits the user ``pgbouncer`` without a password when it comes over the socket as the user under
     whom PgBouncer runs.
@@ -30,8 +30,13 @@ def console(module: AnsibleModule, command: str, seconds: int = 5) -> tuple[int,
     parameters = module.params
     target = ["--host", parameters["socket_directory"], "--port", str(parameters["port"])]
     target += ["--username", "pgbouncer", "--dbname", "pgbouncer"]
+    return ["runuser", "-u", parameters["owner"], "--", *_PSQL, *target, "--command", command]
+
+
+def console(module: AnsibleModule, command: str, seconds: int = 5) -> tuple[int, str, str]:
+    """Run ``command`` on the administration console; return exit code, output and reason of a failure."""
     code, output, error = module.run_command(
-        ["timeout", str(seconds), "runuser", "-u", parameters["owner"], "--", *_PSQL, *target, "--command", command],
+        ["timeout", str(seconds), *argv(module, command)],
         environ_update={"LC_ALL": "C", "PGCONNECT_TIMEOUT": str(seconds)},
         cwd="/",
     )

@@ -14,6 +14,7 @@ description:
   - Paused, PgBouncer lets transactions end and keeps new ones waiting, so that a switchover is a delay for its clients
     and no error.
   - When the transactions do not end in time, the pause is taken back and the module fails.
+  - A pause ends by itself after O(longest_seconds), so that a control node that dies meanwhile stops nobody for good.
 extends_documentation_fragment:
   - zerospof.temporal.pgbouncer
 attributes:
@@ -33,6 +34,10 @@ options:
     description: Time in which running transactions must end.
     type: int
     default: 5
+  longest_seconds:
+    description: Time after which paused queries go on whatever happens; V(0) for never.
+    type: int
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -54,6 +59,16 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _pgbounce
 # The state is asked for by doing: before 1.19 there is no SHOW STATE.
 ALREADY = {"paused": ("already suspended/paused", "already paused"), "active": ("not paused",)}
 COMMAND = {"paused": "PAUSE", "active": "RESUME"}
+END = "zerospof-pgbouncer-resume"
+
+
+def set_end(module: AnsibleModule, seconds: int) -> None:
+    """Let the host itself resume after ``seconds``, or not at all with 0; an earlier order is forgotten."""
+    module.run_command(["systemctl", "stop", f"{END}.timer"])
+    if seconds:
+        timer = [f"--unit={END}", f"--on-active={seconds}", "--timer-property=AccuracySec=1s", "--collect"]
+        resume = _pgbouncer_console.argv(module, COMMAND["active"])
+        module.run_command(["systemd-run", "--quiet", *timer, *resume], check_rc=True)
 
 
 def main() -> None:
@@ -63,14 +78,18 @@ def main() -> None:
             **_pgbouncer_console.ARGUMENTS,
             "state": {"type": "str", "choices": ["paused", "active"], "required": True},
             "timeout_seconds": {"type": "int", "default": 5},
+            "longest_seconds": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
     wanted = module.params["state"]
     code, state, _ = _pgbouncer_console.console(module, "SHOW STATE")
     known = None if code != 0 else ("active" if "active|yes" in state.splitlines() else "paused")
-    if known == wanted or module.check_mode:
+    if module.check_mode:
         module.exit_json(changed=known != wanted, state=wanted)
+    set_end(module, module.params["longest_seconds"] if wanted == "paused" else 0)
+    if known == wanted:
+        module.exit_json(changed=False, state=wanted)
     seconds = module.params["timeout_seconds"]
     code, _, reason = _pgbouncer_console.console(module, COMMAND[wanted], seconds)
     if code != 0 and any(phrase in reason for phrase in ALREADY[wanted]):
