@@ -117,7 +117,7 @@ def pending_text(units_by_host: Mapping[str, Sequence[Mapping[str, object]]]) ->
     widths = [max(len(row[column]) for row in waiting) for column in (0, 1)]
     return "\n".join(
         [
-            f"Waiting for a restart: {len(waiting)} service{'s' * (len(waiting) > 1)}",
+            f"Waiting for a restart: {len(waiting)} service{'s' * (len(waiting) > 1)} (rolling_restart.yml)",
             *(f"  {host:<{widths[0]}}  {unit:<{widths[1]}}  {reasons}" for host, unit, reasons in waiting),
         ]
     )

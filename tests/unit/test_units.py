@@ -54,7 +54,7 @@ def test_people_read_what_waits_and_why() -> None:
     waiting = {"name": "patroni.service", "state": _units.PENDING, "reasons": ["it is not running", "/x is missing"]}
     text = _units.pending_text({"db-a": [current, waiting], "temporal-a": [current]})
     assert text.splitlines() == [
-        "Waiting for a restart: 1 service",
+        "Waiting for a restart: 1 service (rolling_restart.yml)",
         "  db-a  patroni.service  it is not running; /x is missing",
     ]
     assert _units.pending_text({"db-a": [current]}) == "No service waits for a restart."
