@@ -27,6 +27,7 @@ help: ## List the targets
 	@echo
 	@echo "  PROFILE=basic|ha_postgresql|ha_cassandra chooses the inventory of the lab (now: $(PROFILE))."
 	@echo "  LAB=name SUBNET=10.78.0.0/24 make a second one beside it."
+	@echo "  IMAGE=debian-12 makes all its hosts of that release; the inventories say debian-13 but for Cassandra."
 
 $(VENV)/.done:
 	@echo "== Tools of the control node (once, about 3 minutes)"
@@ -42,7 +43,7 @@ deps: $(VENV)/.done ## Install what the lab and the tests need
 
 .PHONY: lab
 lab: deps ## Bring up a whole cluster in containers and run a workflow through it
-	@python -m lab.cluster --profile $(PROFILE) --name $(LAB) $(if $(SUBNET),--subnet $(SUBNET))
+	@python -m lab.cluster --profile $(PROFILE) --name $(LAB) $(if $(SUBNET),--subnet $(SUBNET)) $(if $(IMAGE),--image $(IMAGE))
 
 .PHONY: lab-status
 lab-status: deps ## Show the hosts of the lab

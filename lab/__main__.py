@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import faults, hosts, inventory, machine, state
+from lab import faults, hosts, images, inventory, machine, state
 from lab.machine import LabError
 
 
@@ -23,6 +23,8 @@ def parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", parents=[lab], help="start the hosts of an inventory, or what is missing of them")
     up.add_argument("--inventory", type=Path, required=True, help="inventory directory or file")
     up.add_argument("--subnet", help="a /24 to use instead of the one written in the inventory")
+    systems = sorted(images.recipes())
+    up.add_argument("--image", choices=systems, help="operating system of all hosts instead of what the inventory says")
     up.set_defaults(run=_up)
 
     down = commands.add_parser("down", parents=[lab], help="remove a lab and all that belongs to it")
@@ -103,7 +105,7 @@ def _up(options: argparse.Namespace) -> None:
     started = time.monotonic()
     path = options.inventory.resolve()
     groups = inventory.listing(path)
-    found = inventory.read_hosts(groups)
+    found = inventory.read_hosts(groups, options.image)
     written = inventory.subnet_of(found)
     subnet = inventory.parse_subnet(options.subnet or written)
     members = tuple(

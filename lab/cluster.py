@@ -33,11 +33,15 @@ class StepError(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A profile, by the name of its example inventory, in the lab ``name``; ``subnet`` is a /24 or as written."""
+    """A profile, by the name of its example inventory, in the lab ``name``.
+
+    ``subnet`` is a /24 and ``image`` the operating system of all hosts; ``None`` is what the inventory says.
+    """
 
     profile: str
     name: str = "lab"
     subnet: str | None = None
+    image: str | None = None
 
     @property
     def inventory(self) -> Path:
@@ -96,8 +100,8 @@ def prepare(cluster: Cluster) -> dict[str, float]:
     """Make hosts and software, or what is missing of them; return the seconds of each step."""
     logs = cluster.directory / "logs"
     up = [sys.executable, "-m", "lab", "up", "--name", cluster.name, "--inventory", str(cluster.inventory)]
-    if cluster.subnet:
-        up += ["--subnet", cluster.subnet]
+    for option, value in (("--subnet", cluster.subnet), ("--image", cluster.image)):
+        up += [option, value] if value else []
     wheels = state.cache_root() / "artifacts" / "wheels"
     return {
         "hosts": stream("Hosts: one container for each host of the inventory", up, logs / "up.log"),
@@ -160,8 +164,9 @@ def main() -> int:
     parser.add_argument("--profile", default="ha_postgresql", help="an inventory of inventories/")
     parser.add_argument("--name", default="lab", help="name of the lab")
     parser.add_argument("--subnet", help="a /24 instead of the one of the inventory")
+    parser.add_argument("--image", help="operating system of all hosts instead of that of the inventory: debian-12")
     options = parser.parse_args()
-    cluster = Cluster(options.profile, options.name, options.subnet)
+    cluster = Cluster(options.profile, options.name, options.subnet, options.image)
     try:
         seconds = prepare(cluster) | deploy(cluster)
         seconds["flow"] = stream(

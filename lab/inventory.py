@@ -63,8 +63,8 @@ def group_members(groups: Mapping[str, Any], name: str) -> set[str]:
     return found.union(*(group_members(groups, child) for child in group.get("children", [])))
 
 
-def read_hosts(groups: Mapping[str, Any]) -> tuple[Host, ...]:
-    """The hosts of an inventory listing, ordered by address.
+def read_hosts(groups: Mapping[str, Any], image: str | None = None) -> tuple[Host, ...]:
+    """The hosts of an inventory listing, ordered by address; with ``image``, all have that operating system.
 
     Raises:
         LabError: a host has no IPv4 ``ansible_host``, shares it with another, or is in two zones.
@@ -85,7 +85,8 @@ def read_hosts(groups: Mapping[str, Any]) -> tuple[Host, ...]:
         in_zones = [zone for zone in zone_groups if name in zones[zone]]
         if len(in_zones) > 1:
             raise LabError(f"host {name} is in {' and '.join(in_zones)}; a host stands in one zone")
-        hosts.append(Host(name, address, next(iter(in_zones), ""), mine.get("lab_image", DEFAULT_IMAGE)))
+        system = image or mine.get("lab_image", DEFAULT_IMAGE)
+        hosts.append(Host(name, address, next(iter(in_zones), ""), system))
     if not hosts:
         raise LabError("the inventory has no host")
     taken: dict[str, str] = {}

@@ -29,6 +29,11 @@ def test_hosts_have_zone_image_and_address_in_address_order() -> None:
     )
 
 
+def test_an_image_for_all_hosts_outranks_the_inventory() -> None:
+    groups = listing({"a": {"ansible_host": "10.1.2.3"}, "b": {"ansible_host": "10.1.2.4", "lab_image": "debian-13"}})
+    assert {host.image for host in inventory.read_hosts(groups, "debian-12")} == {"debian-12"}
+
+
 def test_zone_of_nested_groups_is_found() -> None:
     groups = listing({"a": {"ansible_host": "10.1.2.3"}})
     groups |= {"az_a": {"children": ["rack_1"]}, "rack_1": {"hosts": ["a"]}}
