@@ -43,6 +43,7 @@ ORDER = (
     "test_execution_flow.py",
     "test_placement.py",
     "test_database_loss.py",
+    "test_rolling_restart.py",
     "test_verification.py",
     "test_ring_growth.py",
     "test_ring_loss.py",

@@ -1,0 +1,151 @@
+"""A loaded cluster restarts and no client notices; a host that does not come back stops it, the rest is done later."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.view import View
+from tests.bench.rolling_restart import run as run_marked
+from tests.chaos.ledger import RETRYING, SINGLE, ledger
+from tests.chaos.timeline import timeline
+from tests.cluster.conftest import LiveCluster
+
+# Minutes of a busy machine, which the hour of make test has no room for.
+pytestmark = pytest.mark.profiles(whole=["ha_postgresql"])
+
+TIERS = ("postgresql", "temporal_servers", "load_balancers")
+ASKED = ("-e", f"tiers=[{','.join(TIERS)}]", "-e", "force=true")
+RECORDS = "cd /var/lib/zerospof/started && stat --format='%n %.9Y' *"
+BROKEN = "/etc/systemd/system/temporal-matching.service.d/broken.conf"
+SETTLE_SECONDS = 120
+
+
+def starts(view: View, *tiers: str) -> dict[tuple[str, str], float]:
+    """When each service of the hosts of ``tiers`` was started, by host and unit."""
+    hosts = dict.fromkeys(host for tier in tiers for host in view.members(tier))
+    rows = [(host, *line.split()) for host in hosts for line in view.on(host, RECORDS).splitlines()]
+    return {(host, unit): float(moment) for host, unit, moment in rows if unit != "zerospof-firewall.service"}
+
+
+def restarted(before: dict[tuple[str, str], float], after: dict[tuple[str, str], float]) -> set[tuple[str, str]]:
+    return {service for service, moment in after.items() if moment > before[service]}
+
+
+def on_hosts(services: set[tuple[str, str]]) -> set[str]:
+    return {host for host, _ in services}
+
+
+def wait_for_every_server(view: View) -> None:
+    """Return when every balancer's health checks pass for every server."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while set(view.server_states().values()) != {"UP"}:
+        assert time.monotonic() < deadline, view.server_states()
+        time.sleep(1)
+
+
+def test_check_mode_shows_the_plan_and_changes_nothing(cluster: LiveCluster) -> None:
+    before = starts(cluster.view, *TIERS)
+    check = cluster.run("rolling_restart", *ASKED, "--check")
+    assert check.code == 0, check.reasons
+    assert set(check.changed.values()) == {0}
+    assert "To be restarted: 9 hosts in 9 batches" in check.output
+    plan = re.findall(r"^   (\d)/\d  (az_\w)  (\S+) +asked for$", check.output, re.MULTILINE)
+    assert [(batch, zone) for batch, zone, host in plan if host.startswith("temporal")] == [
+        ("1", "az_a"),
+        ("2", "az_b"),
+        ("3", "az_c"),
+    ]
+    primary = next(host for host, leads in cluster.view.database_hosts() if leads)
+    assert [host for _, _, host in plan if host.startswith("db")][-1] == primary
+    assert [host for _, _, host in plan if host.startswith("lb")][-1] == cluster.view.vip_holder()
+    assert starts(cluster.view, *TIERS) == before
+
+
+def test_a_limit_that_leaves_out_the_poolers_is_refused_before_anything_restarts(cluster: LiveCluster) -> None:
+    before = starts(cluster.view, *TIERS)
+    refused = cluster.run("rolling_restart", *ASKED, "--limit", "postgresql")
+    assert refused.code != 0
+    assert "leads PostgreSQL. While the leadership moves" in refused.output
+    assert starts(cluster.view, *TIERS) == before
+
+
+def test_a_rolling_restart_under_load_is_seen_by_no_client(cluster: LiveCluster, tmp_path: Path) -> None:
+    before = starts(cluster.view, *TIERS)
+    with ledger(cluster.view, tmp_path / "ledger.sqlite") as books:
+        run = run_marked(cluster.playbook("rolling_restart", *ASKED), books)
+    print(books.table, *run.parts, sep="\n")
+    (cluster.directory / "rolling_restart.svg").write_text(timeline(books.record.calls(), books.record.marks()))
+    assert run.code == 0, run.output[-8000:]
+    assert books.verdict.problems == []
+    assert books.failed(RETRYING) == [], books.table
+    assert len(books.of(RETRYING)) > 50
+    units = {"etcd.service", "temporal-ui.service"}
+    expected = {service for service in before if service[1] not in units}
+    assert restarted(before, starts(cluster.view, *TIERS)) == expected
+
+
+@pytest.fixture(scope="module")
+def changed(cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory, running: str | None) -> Iterator[None]:
+    """Every Temporal server has a new setting on disk."""
+    inventory = tmp_path_factory.mktemp("changed") / "new.yml"
+    new = {"temporal_server_config_overrides": {"log": {"level": "warn"}}}
+    inventory.write_text(yaml.safe_dump({"all": {"vars": new}}), encoding="utf-8")
+    site = cluster.run("site", "-i", str(inventory), "--limit", "temporal_servers")
+    assert site.code == 0, site.reasons
+    assert "Waiting for a restart: 12 services" in site.output
+    yield
+    if running is not None:
+        for playbook in ("site", "rolling_restart"):
+            cluster.run(playbook, "--limit", "temporal_servers")
+
+
+@pytest.mark.usefixtures("changed")
+def test_a_host_that_does_not_come_back_stops_everything_and_the_rest_is_done_later(cluster: LiveCluster) -> None:
+    view = cluster.view
+    first, second, third = view.members("temporal_servers")
+    before = starts(view, "temporal_servers")
+    view.on(second, f"mkdir -p {BROKEN.rpartition('/')[0]}; printf '[Service]\\nExecStartPre=/bin/false\\n' > {BROKEN}")
+    try:
+        failed = cluster.run("rolling_restart")
+        middle = starts(view, "temporal_servers")
+    finally:
+        view.on(second, f"rm {BROKEN}; systemctl daemon-reload")
+    assert failed.code != 0
+    assert f"{second} (temporal_servers, az_b, batch 2 of 3) did not come through" in failed.output
+    assert "Job for temporal-matching.service failed" in failed.output
+    assert on_hosts(restarted(before, middle)) == {first, second}
+    assert third not in failed.output.rpartition("batch 2 of 3 (az_b)")[2].partition("PLAY RECAP")[0]
+    # A frontend is no part of what failed, so the host still has traffic.
+    wait_for_every_server(view)
+
+    again = cluster.run("rolling_restart")
+    assert again.code == 0, again.output[-8000:]
+    after = starts(view, "temporal_servers")
+    assert on_hosts(restarted(middle, after)) == {second, third}
+    # Neither poolers nor database proxies nor the web UI had anything new.
+    assert {unit for _, unit in restarted(before, after)} == {
+        f"temporal-{service}.service" for service in ("frontend", "history", "matching", "worker")
+    }
+    wait_for_every_server(view)
+    idle = cluster.run("rolling_restart", "--check")
+    assert "Nothing is to be restarted" in idle.output
+
+
+def test_the_ledger_sees_a_restart_that_is_rude(cluster: LiveCluster, tmp_path: Path) -> None:
+    """The control: without drain and without turns there are errors, and the same books show them."""
+    view = cluster.view
+    with ledger(view, tmp_path / "ledger.sqlite", per_second=10) as books:
+        time.sleep(3)
+        for server in view.members("temporal_servers"):
+            view.on(server, "systemctl kill --signal=SIGKILL temporal-frontend.service")
+        time.sleep(10)
+    print(books.table)
+    assert books.failed(SINGLE), books.table
+    assert books.verdict.lost == []
+    wait_for_every_server(view)
