@@ -59,7 +59,7 @@ def run(command: Sequence[str], books: Ledger) -> Measured:
                     made.parts.append((label, now - since))
                 label, since = found["label"] if found else "", now
                 books.record.mark(label or "end of the playbook")
-            elif line.startswith("skipping: no hosts matched"):
+            elif line.startswith("skipping: no hosts matched") and SWITCHOVER.match(f"PLAY [{label}]"):
                 label = ""
     made.code, made.output, made.seconds = process.returncode, "".join(lines), time.monotonic() - began
     return made
