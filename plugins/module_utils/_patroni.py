@@ -48,6 +48,20 @@ def follows(member: Mapping[str, Any], version: str) -> bool:
     return state == "streaming" or (state == "running" and version_tuple(version) < _STREAMING_SINCE)
 
 
+def leads(cluster: Cluster, name: str) -> bool:
+    """Tell whether ``name`` is the one leader and takes writes."""
+    return leader_of(cluster) == name and _member(cluster, name).get("state") == "running"
+
+
+def is_followed_by(cluster: Cluster, name: str, version: str) -> bool:
+    """Tell whether the member ``name`` receives the changes of the leader."""
+    return follows(_member(cluster, name), version)
+
+
+def _member(cluster: Cluster, name: str) -> Mapping[str, Any]:
+    return next((member for member in cluster["members"] if member["name"] == name), {})
+
+
 def problems(
     cluster: Cluster,
     version: str,

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
   - When the member of this host leads, the leadership moves to the standby that holds every acknowledged write and is
-    least behind. The module returns when that standby leads and this member follows it.
+    least behind. The module returns when that standby leads and, with O(follow), this member follows it.
   - Refuses when no standby is fit. The only member of a cluster keeps its leadership.
 extends_documentation_fragment:
   - zerospof.temporal.patroni
@@ -26,6 +26,12 @@ attributes:
 options:
   synchronous:
     description: Whether only a standby that confirms writes is fit.
+    type: bool
+    default: true
+  follow:
+    description:
+      - Whether to wait until this member follows the new leader, which takes it some seconds more. Whoever keeps the
+        queries of clients waiting meanwhile does not.
     type: bool
     default: true
   timeout_seconds:
@@ -68,17 +74,16 @@ def refuse(module: AnsibleModule, reason: str) -> None:
 
 
 def wait_for_order(module: AnsibleModule, patroni: _patroni_rest.Patroni, version: str, heir: str) -> None:
-    """Return when ``heir`` leads and this member follows it."""
-    name = module.params["name"]
+    """Return when ``heir`` leads and takes writes and, where asked, this member follows it."""
+    name, follow = module.params["name"], module.params["follow"]
     deadline = time.monotonic() + module.params["timeout_seconds"]
     while time.monotonic() < deadline:
-        cluster = patroni.first_answer("/cluster")
-        if cluster and _patroni.leader_of(cluster) == heir:
-            own = next((member for member in cluster["members"] if member["name"] == name), {})
-            if own and _patroni.follows(own, version):
-                return
-        time.sleep(0.5)
-    refuse(module, f"{heir} does not lead, or {name} does not follow it, after {module.params['timeout_seconds']} s")
+        cluster = patroni.first_answer("/cluster") or {"members": []}
+        if _patroni.leads(cluster, heir) and (not follow or _patroni.is_followed_by(cluster, name, version)):
+            return
+        time.sleep(0.2)
+    unless = f", or {name} does not follow it," if follow else ""
+    refuse(module, f"{heir} does not lead{unless} after {module.params['timeout_seconds']} s")
 
 
 def main() -> None:
@@ -87,6 +92,7 @@ def main() -> None:
         argument_spec={
             **_patroni_rest.ARGUMENTS,
             "synchronous": {"type": "bool", "default": True},
+            "follow": {"type": "bool", "default": True},
             "timeout_seconds": {"type": "int", "default": 60},
         },
         supports_check_mode=True,

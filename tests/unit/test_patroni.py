@@ -88,6 +88,17 @@ def test_patroni_before_3_1_calls_a_replica_that_follows_running() -> None:
     assert found(old, version="3.0.2") == []
 
 
+def test_a_standby_leads_when_it_takes_writes_and_the_former_leader_may_be_on_its_way() -> None:
+    on_its_way = standby("a", "replica", "stopped")
+    assert not _patroni.leads(cluster(leader("b", "starting"), on_its_way), "b")
+    assert not _patroni.leads(WHOLE, "b")
+    handed_over = cluster(leader("b"), on_its_way)
+    assert _patroni.leads(handed_over, "b")
+    assert not _patroni.is_followed_by(handed_over, "a", VERSION)
+    assert _patroni.is_followed_by(cluster(leader("b"), standby("a", "replica")), "a", VERSION)
+    assert not _patroni.is_followed_by(cluster(leader("b")), "a", VERSION)
+
+
 def test_the_standby_that_is_least_behind_inherits() -> None:
     of = cluster(leader(), standby("b", lag=50), standby("c", lag=10))
     assert _patroni.heir(of, VERSION, "a", synchronous=True) == "c"
