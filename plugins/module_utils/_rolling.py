@@ -3,8 +3,9 @@
 Pure functions over what every host says of its units; nothing here talks to a host.
 
 * A *tier* is one of the inventory; a *step* is a part of the plan: a tier, or the PostgreSQL primary by itself.
-* A *batch* holds the hosts that restart side by side. It never holds hosts of two zones, with one exception: what does
-  not run is started first and together, because nothing is lost by that and the gates after it need it.
+* A *batch* holds the hosts that restart side by side. It never holds hosts of two zones, with one exception: hosts on
+  which nothing of the tier runs are started first and together, because nothing is lost by that and the gates after it
+  need them. Hosts on which a part of it does not run come next, zone by zone, because the rest of it may serve.
 * ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], leads, holds_vip, rack}}`` of the hosts
   that the run may touch. ``interrupted`` are the tiers in which an earlier run left the host half-way, for example
   drained on the balancers. ``leads``: it is the primary of PostgreSQL. ``rack``: the one of Cassandra.
@@ -40,6 +41,7 @@ UNITS: dict[str, tuple[str, ...]] = {
 }
 # Below these on a Temporal host nothing of it can work, so its services restart with them.
 PATH_TO_DATABASE = UNITS["temporal_servers"][:2]
+POOLER = "pgbouncer.service"
 PRIMARY = "postgresql_primary"
 # The host of a tier whose restart moves something restarts after all others, so that it moves once.
 LAST = {"postgresql": "leads", "load_balancers": "holds_vip"}
@@ -62,23 +64,25 @@ States = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person asked for; ``batch_limit`` 0 is a whole zone."""
+    """What the person asked for; ``batch_limit`` 0 is a whole zone, ``misspelt`` are names that look like wishes."""
 
     tiers: tuple[str, ...] = ()
     force: bool = False
     batch_limit: int = 0
     canary: bool = False
     accept_outage: bool = False
+    misspelt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Due:
-    """A host that restarts in a step, its units, and why."""
+    """A host that restarts in a step, its units, and why; ``down``: nothing of the tier runs, ``ailing``: not all."""
 
     name: str
     units: tuple[str, ...]
     reasons: tuple[str, ...]
     down: bool
+    ailing: bool
 
 
 def due(host: str, tier: str, state: Mapping[str, Any], force: bool) -> Due | None:
@@ -88,6 +92,8 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool) -> Due | No
     reasons = [f"{unit['name']}: {'; '.join(unit['reasons'])}" for unit in waiting]
     names = {unit["name"] for unit in (units if force else waiting)}
     if names.intersection(PATH_TO_DATABASE):
+        # The pooler stops before the proxy below it and after the services above, if all are in one transaction.
+        names |= {POOLER} & {unit["name"] for unit in units}
         names |= {unit["name"] for unit in units if unit["name"] not in PATH_TO_DATABASE}
     if force and not waiting and names:
         reasons.append(FORCED)
@@ -95,17 +101,24 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool) -> Due | No
         reasons.append(INTERRUPTED)
     if not reasons:
         return None
-    down = any(NOT_RUNNING in unit["reasons"] for unit in waiting)
-    return Due(host, tuple(unit["name"] for unit in units if unit["name"] in names), tuple(reasons), down)
+    stopped = [NOT_RUNNING in unit["reasons"] for unit in units if unit["state"] != _units.NEW]
+    restarted = tuple(unit["name"] for unit in units if unit["name"] in names)
+    return Due(host, restarted, tuple(reasons), bool(stopped) and all(stopped), any(stopped))
 
 
-def largest_batch(tier: str, size: int) -> int:
-    """Return how many of ``size`` hosts of ``tier`` may restart at once, 0 for any number, ``-1`` for none."""
+def largest_batch(tier: str, size: int, parts: int) -> int:
+    """Return how many of ``size`` hosts of ``tier``, which stand in ``parts`` zones or racks, may restart at once.
+
+    0 for a whole part, ``-1`` for none.
+    """
     if tier == "etcd":
         return (size - 1) // 2 or -1
     if tier == "postgresql":
         # One standby is left to confirm writes.
-        return max(size - 2, 1) if size > 1 else -1
+        return size - 2 if size > 2 else -1
+    if size > 1 and parts == 1:
+        # The part is the whole tier.
+        return size // 2
     return 0 if size > 1 else -1
 
 
@@ -117,14 +130,18 @@ def _cut(hosts: Sequence[Due], limit: int) -> list[list[Due]]:
 def _batches(hosts: Sequence[Due], parts: Mapping[str, tuple[str, str]], limit: int, canary: bool) -> list[list[Due]]:
     """Cut ``hosts``, in the order in which they restart, into batches of one part (a zone, or a rack of it) each."""
     down = [host for host in hosts if host.down]
-    by_part: dict[tuple[str, str], list[Due]] = {}
-    for host in hosts:
-        if not host.down:
-            by_part.setdefault(parts[host.name], []).append(host)
-    batches = [batch for part in by_part.values() for batch in _cut(part, limit)]
+    ailing = _by_part([host for host in hosts if host.ailing and not host.down], parts, limit)
+    batches = _by_part([host for host in hosts if not host.ailing], parts, limit)
     if canary and batches and len(batches[0]) > 1:
         batches[0:1] = [batches[0][:1], batches[0][1:]]
-    return ([down] if down else []) + batches
+    return [*([down] if down else []), *ailing, *batches]
+
+
+def _by_part(hosts: Sequence[Due], parts: Mapping[str, tuple[str, str]], limit: int) -> list[list[Due]]:
+    by_part: dict[tuple[str, str], list[Due]] = {}
+    for host in hosts:
+        by_part.setdefault(parts[host.name], []).append(host)
+    return [batch for part in by_part.values() for batch in _cut(part, limit)]
 
 
 def names(value: object) -> list[str]:
@@ -166,6 +183,15 @@ class _Planner:
         hosts = set(_topology.tier_hosts(tier, self.groups, self.tiers))
         return [host for zone in _topology.zone_names(self.groups) for host in self.groups[zone] if host in hosts]
 
+    def largest(self, tier: str) -> int:
+        """See :func:`largest_batch`."""
+        members = self.members(tier)
+        return largest_batch(tier, len(members), len({self.part(tier, host) for host in members}))
+
+    def part(self, tier: str, host: str) -> tuple[str, str]:
+        """Return the zone and, of a tier that has racks, the rack of ``host``."""
+        return self.zones[host], self.states.get(host, {}).get("rack", "") if tier == "cassandra" else ""
+
     def missing(self, tier: str) -> list[str]:
         """Hosts of ``tier`` that the run must not touch."""
         return [host for host in self.members(tier) if host not in self.states]
@@ -179,7 +205,7 @@ class _Planner:
         """Say why ``tier`` must not restart; empty when it may."""
         size = len(self.members(tier))
         serves = any(not host.down for host in found)
-        if serves and largest_batch(tier, size) < 0 and not self.asked.accept_outage:
+        if serves and self.largest(tier) < 0 and not self.asked.accept_outage:
             return _outage(_topology.tier_group(tier, self.tiers), size)
         return ""
 
@@ -187,9 +213,8 @@ class _Planner:
         """Return the batches of ``tier``, and those that must come after all of them."""
         size = len(self.members(tier))
         last = [host for host in found if size > 1 and not host.down and self.states[host.name].get(LAST.get(tier, ""))]
-        limits = [limit for limit in (self.asked.batch_limit, largest_batch(tier, size)) if limit > 0]
-        racks = {host: self.states[host].get("rack", "") if tier == "cassandra" else "" for host in self.states}
-        parts = {host: (self.zones[host], racks[host]) for host in self.states}
+        limits = [limit for limit in (self.asked.batch_limit, self.largest(tier)) if limit > 0]
+        parts = {host: self.part(tier, host) for host in self.states}
         first = _batches([host for host in found if host not in last], parts, min(limits, default=0), self.asked.canary)
         return first, [[host] for host in last]
 
@@ -199,7 +224,13 @@ class _Planner:
             {
                 "zone": ", ".join(dict.fromkeys(self.zones[host.name] for host in batch)),
                 "hosts": [
-                    {"name": host.name, "units": list(host.units), "reasons": list(host.reasons), "down": host.down}
+                    {
+                        "name": host.name,
+                        "units": list(host.units),
+                        "reasons": list(host.reasons),
+                        "down": host.down,
+                        "ailing": host.ailing,
+                    }
                     for host in batch
                 ],
             }
@@ -214,17 +245,30 @@ def rolling_plan(
     """Return ``{steps, left_out, problems}``.
 
     ``wishes`` has the keys of :class:`Wishes`. A step is ``{step, tier, title, batches: [{zone, hosts: [{name, units,
-    reasons, down}]}]}``; that of the primary has the hosts whose queries are ``waiting`` meanwhile, too. ``left_out``:
-    hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be restarted.
+    reasons, down, ailing}]}]}``; that of the primary has the hosts whose queries are ``waiting`` meanwhile, too.
+    ``left_out``: hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be restarted.
 
     Raises:
         TopologyError: a host is not in exactly one zone, or ``tiers`` of the wishes is no list.
     """
-    asked = Wishes(**{**wishes, "tiers": tuple(names(wishes.get("tiers", ())))})
+    limit = str(wishes.get("batch_limit", 0)).strip()
+    asked = Wishes(
+        **{
+            **wishes,
+            "tiers": tuple(names(wishes.get("tiers", ()))),
+            "batch_limit": int(limit) if limit.isdecimal() else 0,
+        }
+    )
     members = _topology.members(_topology.cluster_hosts(groups, tiers), defaultdict(dict), groups)
     planner = _Planner(groups, states, asked, tiers or {}, {member["name"]: member["zone"] for member in members})
     unknown = [name for name in asked.tiers if name not in UNITS]
     problems = [f"tiers: {', '.join(unknown)}: not one of {', '.join(UNITS)}"] if unknown else []
+    if not limit.isdecimal():
+        problems.append(f"batch_limit: {limit} is no number of hosts; 0 is a whole zone")
+    problems += [
+        f"{name}: is no wish of a rolling restart; it knows tiers, force, batch_limit, canary and accept_outage"
+        for name in asked.misspelt
+    ]
     steps: list[dict[str, Any]] = []
     left_out: set[str] = set()
     for tier in [tier for tier in UNITS if tier in (asked.tiers or UNITS)]:
@@ -273,7 +317,8 @@ def rolling_serial(groups: _topology.Groups, step: str) -> list[int]:
 def rolling_host(plan: Mapping[str, Any], step: str, host: str) -> dict[str, Any]:
     """Return what the plan says of ``host`` in ``step``.
 
-    ``{name, units, reasons, down, tier, zone, batch, batches, hosts}``: batch ``batch`` of ``batches`` has ``hosts``.
+    ``{name, units, reasons, down, ailing, tier, zone, batch, batches, hosts}``: batch ``batch`` of ``batches`` has
+    ``hosts``.
 
     Raises:
         TopologyError: the plan has no such host in this step.

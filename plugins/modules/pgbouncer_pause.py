@@ -87,12 +87,15 @@ def main() -> None:
     known = None if code != 0 else ("active" if "active|yes" in state.splitlines() else "paused")
     if module.check_mode:
         module.exit_json(changed=known != wanted, state=wanted)
-    set_end(module, module.params["longest_seconds"] if wanted == "paused" else 0)
-    if known == wanted:
-        module.exit_json(changed=False, state=wanted)
+    # Before a pause, and after the end of one: until then the host would end it by itself.
+    if wanted == "paused":
+        set_end(module, module.params["longest_seconds"])
     seconds = module.params["timeout_seconds"]
-    code, _, reason = _pgbouncer_console.console(module, COMMAND[wanted], seconds)
-    if code != 0 and any(phrase in reason for phrase in ALREADY[wanted]):
+    code, _, reason = (0, "", "") if known == wanted else _pgbouncer_console.console(module, COMMAND[wanted], seconds)
+    already = known == wanted or (code != 0 and any(phrase in reason for phrase in ALREADY[wanted]))
+    if wanted == "active" and (already or code == 0):
+        set_end(module, 0)
+    if already:
         module.exit_json(changed=False, state=wanted)
     if code != 0:
         if wanted == "paused":

@@ -17,7 +17,7 @@ KEY = "PRIVATE KEY-----"
 
 # Gates are the same in every profile: the smallest cluster shows them.
 GATE = pytest.mark.profiles("basic")
-# Together these two have every task that is planned for virgin hosts.
+# Together these two have every task that is planned for virgin hosts; so have the scenarios of the roles, one by one.
 PLAN = pytest.mark.profiles("basic", "ha_cassandra", whole=["ha_postgresql"])
 
 

@@ -155,14 +155,53 @@ def test_a_limit_and_a_canary_cut_the_batches() -> None:
     assert [len(batch) for batch in batches(whole, "temporal_servers")] == [1, 2, 3, 3]
 
 
-def test_what_does_not_run_is_started_first_and_together() -> None:
+NOT_RUNNING = ["it is not running"]
+CHANGED = ["/etc/temporal/server.yaml has changed since its start"]
+
+
+def test_hosts_on_which_nothing_runs_are_started_first_and_together() -> None:
     groups = inventory(3)
-    stopped = {"temporal-matching.service": ["it is not running"]}
-    changed = {"temporal-history.service": ["/etc/temporal/server.yaml has changed since its start"]}
+    stopped = dict.fromkeys(RUNNING["temporal_servers"], NOT_RUNNING)
+    changed = {"temporal-history.service": CHANGED}
     seen = states(groups, **{"temporal-a0": changed, "temporal-b0": stopped, "temporal-c0": stopped})
     made = plan(groups, seen)
     assert batches(made, "temporal_servers") == [["temporal-b0", "temporal-c0"], ["temporal-a0"]]
     assert [batch["zone"] for batch in made["steps"][0]["batches"]] == ["az_b, az_c", "az_a"]
+    assert _rolling.rolling_host(made, "temporal_servers", "temporal-b0")["down"]
+
+
+def test_a_dead_service_does_not_take_what_serves_beside_it_out_of_all_zones_at_once() -> None:
+    groups = inventory(6)
+    dead = {"temporal-worker.service": NOT_RUNNING, "temporal-history.service": CHANGED}
+    seen = states(groups, **dict.fromkeys(groups["temporal_servers"][1:], dead))
+    made = plan(groups, seen, batch_limit=1)
+    assert batches(made, "temporal_servers") == [[f"temporal-{name}"] for name in ("a1", "b0", "b1", "c0", "c1")]
+    found = _rolling.rolling_host(made, "temporal_servers", "temporal-a1")
+    assert (found["ailing"], found["down"]) == (True, False)
+    healthy = {"temporal-a0": {"temporal-history.service": CHANGED}}
+    seen = states(groups, **dict.fromkeys(groups["temporal_servers"][1:], dead), **healthy)
+    assert batches(plan(groups, seen), "temporal_servers")[-1] == ["temporal-a0"]
+
+
+def test_a_tier_that_stands_in_one_zone_does_not_restart_as_a_whole() -> None:
+    hosts = ["t0", "t1", "t2"]
+    groups = {"az_a": hosts, "temporal_servers": hosts, "temporal_workers": hosts}
+    made = plan(groups, states(groups), force=True)
+    for tier in ("temporal_servers", "temporal_workers"):
+        assert batches(made, tier) == [["t0"], ["t1"], ["t2"]]
+
+
+@pytest.mark.parametrize("limit", ["one", "-1", "2.5", ""])
+def test_a_limit_that_is_no_number_does_not_become_a_whole_zone(limit: str) -> None:
+    groups = inventory(3)
+    [problem] = plan(groups, states(groups), force=True, batch_limit=limit)["problems"]
+    assert problem == f"batch_limit: {limit} is no number of hosts; 0 is a whole zone"
+
+
+def test_a_wish_that_does_not_exist_is_refused() -> None:
+    groups = inventory(3)
+    [problem] = plan(groups, states(groups), force=True, misspelt=["tier"])["problems"]
+    assert problem.startswith("tier: is no wish of a rolling restart; it knows tiers, force, batch_limit")
 
 
 def test_only_what_is_due_restarts() -> None:
@@ -180,6 +219,9 @@ def test_the_services_restart_with_their_way_to_the_database() -> None:
     seen = states(groups, **{"temporal-b0": {"pgbouncer.service": ["/x is missing"]}})
     found = _rolling.rolling_host(plan(groups, seen), "temporal_servers", "temporal-b0")
     assert found["units"] == [unit for unit in RUNNING["temporal_servers"] if unit != "haproxy-database.service"]
+    seen = states(groups, **{"temporal-b0": {"haproxy-database.service": ["/x is missing"]}})
+    found = _rolling.rolling_host(plan(groups, seen), "temporal_servers", "temporal-b0")
+    assert found["units"] == RUNNING["temporal_servers"]
 
 
 def test_a_host_that_was_left_half_way_is_completed_and_not_restarted() -> None:
@@ -218,7 +260,9 @@ def test_a_limit_without_the_poolers_does_not_move_the_leadership() -> None:
     assert "add temporal_servers to it, or leave out db-a0" in problem
 
 
-@pytest.mark.parametrize(("tier", "size"), [("etcd", 1), ("etcd", 2), ("postgresql", 1), ("load_balancers", 1)])
+@pytest.mark.parametrize(
+    ("tier", "size"), [("etcd", 1), ("etcd", 2), ("postgresql", 1), ("postgresql", 2), ("load_balancers", 1)]
+)
 def test_an_outage_has_to_be_accepted(tier: str, size: int) -> None:
     hosts = [f"h{n}" for n in range(size)]
     groups = {"az_a": hosts, tier: hosts}
