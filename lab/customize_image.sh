@@ -60,4 +60,3 @@ chroot "$root" apt-cache gencaches --quiet=2
 for directory in "$root"/etc/python3.*; do
     cp "$input/compile_cache.py" "$directory/sitecustomize.py"
 done
-chroot "$root" python3 -c '' # compiles it
