@@ -260,7 +260,7 @@ class Flow:
         queues = await until("it is in the list of running workflows", listed)
         must(queues == [self.queue], f"the list shows {queues}")
         self.say(f"list of workflows: running, on queue {queues[0]}")
-        primary = next(host for host, is_primary in self.view.database_hosts() if is_primary)
+        primary = self.view.database_primary()
         rows = self.view.query(
             primary,
             "temporal_visibility",

@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,23 +110,35 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(view: View, per_second: float = 3.0) -> Iterator[Load]:
-    """Keep starting ``per_second`` workflows while the body runs; afterwards every one of them has ended or failed."""
-    made, stop = Load(), threading.Event()
+def beside(run: Callable[[threading.Event], Coroutine[Any, Any, None]]) -> Iterator[None]:
+    """Run ``run`` in a thread of its own while the body runs, tell it then by its event to stop, and wait for its end.
+
+    Raises:
+        BaseException: the one that ended ``run``.
+    """
+    stop = threading.Event()
     failures: list[BaseException] = []
 
     def body() -> None:
         try:
-            asyncio.run(made.run(view, per_second, stop))
+            asyncio.run(run(stop))
         except BaseException as error:  # shown where the load is used
             failures.append(error)
 
     thread = threading.Thread(target=body, name="load")
     thread.start()
     try:
-        yield made
+        yield
     finally:
         stop.set()
         thread.join()
     if failures:
         raise failures[0]
+
+
+@contextlib.contextmanager
+def load(view: View, per_second: float = 3.0) -> Iterator[Load]:
+    """Keep starting ``per_second`` workflows while the body runs; afterwards every one of them has ended or failed."""
+    made = Load()
+    with beside(lambda stop: made.run(view, per_second, stop)):
+        yield made

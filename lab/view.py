@@ -218,6 +218,10 @@ class View:
         rows = [line.split(",") for line in self.balancer("show stat").splitlines() if line.startswith(f"{PROXY},")]
         return {row[1]: row[17] for row in rows if row[1] not in ("FRONTEND", "BACKEND")}
 
+    def every_server_is_up(self) -> bool:
+        """Whether the balancer finds every server healthy."""
+        return set(self.server_states().values()) == {"UP"}
+
     def own_connections(self) -> list[str]:
         """Local ``address:port`` of the connections of this process to the virtual address."""
         text = subprocess.run(["ss", "-tnHp", "dst", self.address()], capture_output=True, text=True, check=True).stdout
@@ -313,6 +317,17 @@ class View:
             (host, self.query(host, "postgres", "select pg_is_in_recovery()") == [["f"]])
             for host in self.answering(self.members("postgresql"))
         ]
+
+    def database_primary(self) -> str:
+        """The one PostgreSQL host that takes writes.
+
+        Raises:
+            ViewError: none does, or more than one.
+        """
+        primaries = [host for host, is_primary in self.database_hosts() if is_primary]
+        if len(primaries) != 1:
+            raise ViewError(f"{', '.join(primaries) or 'no host'} takes writes in PostgreSQL, not one")
+        return primaries[0]
 
 
 def _free_port() -> int:

@@ -41,7 +41,7 @@ UNITS: dict[str, tuple[str, ...]] = {
 }
 # Below these on a Temporal host nothing of it can work, so its services restart with them.
 PATH_TO_DATABASE = UNITS["temporal_servers"][:2]
-POOLER = "pgbouncer.service"
+DATABASE_PROXY = PATH_TO_DATABASE[0]
 PRIMARY = "postgresql_primary"
 # The host of a tier whose restart moves something restarts after all others, so that it moves once.
 LAST = {"postgresql": "leads", "load_balancers": "holds_vip"}
@@ -64,14 +64,13 @@ States = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person asked for; ``batch_limit`` 0 is a whole zone, ``misspelt`` are names that look like wishes."""
+    """What the person asked for; ``batch_limit`` 0 is a whole zone."""
 
     tiers: tuple[str, ...] = ()
     force: bool = False
     batch_limit: int = 0
     canary: bool = False
     accept_outage: bool = False
-    misspelt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool) -> Due | No
     names = {unit["name"] for unit in (units if force else waiting)}
     if names.intersection(PATH_TO_DATABASE):
         # The pooler stops before the proxy below it and after the services above, if all are in one transaction.
-        names |= {POOLER} & {unit["name"] for unit in units}
-        names |= {unit["name"] for unit in units if unit["name"] not in PATH_TO_DATABASE}
+        names |= {unit["name"] for unit in units} - {DATABASE_PROXY}
     if force and not waiting and names:
         reasons.append(FORCED)
     if tier in state.get("interrupted", ()):
@@ -151,6 +149,22 @@ def names(value: object) -> list[str]:
     if not isinstance(value, Sequence):
         raise _topology.TopologyError(f"tiers: {value} is no list of names; write -e tiers=[etcd,postgresql]")
     return [name for name in (str(item).strip().strip("'\"") for item in value) if name]
+
+
+def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
+    """Return what ``wishes`` mean, and why some of them mean nothing."""
+    rest = dict(wishes)
+    tiers = tuple(names(rest.pop("tiers", ())))
+    limit = str(rest.pop("batch_limit", 0)).strip()
+    unknown = [name for name in tiers if name not in UNITS]
+    problems = [f"tiers: {', '.join(unknown)}: not one of {', '.join(UNITS)}"] if unknown else []
+    if not limit.isdecimal():
+        problems.append(f"batch_limit: {limit} is no number of hosts; 0 is a whole zone")
+    problems += [
+        f"{name}: is no wish of a rolling restart; it knows tiers, force, batch_limit, canary and accept_outage"
+        for name in rest.pop("misspelt", ())
+    ]
+    return Wishes(tiers=tiers, batch_limit=int(limit) if limit.isdecimal() else 0, **rest), problems
 
 
 def _outage(group: str, size: int) -> str:
@@ -227,6 +241,7 @@ class _Planner:
                     {
                         "name": host.name,
                         "units": list(host.units),
+                        "together": not set(PATH_TO_DATABASE).isdisjoint(host.units),
                         "reasons": list(host.reasons),
                         "down": host.down,
                         "ailing": host.ailing,
@@ -244,31 +259,18 @@ def rolling_plan(
 ) -> dict[str, Any]:
     """Return ``{steps, left_out, problems}``.
 
-    ``wishes`` has the keys of :class:`Wishes`. A step is ``{step, tier, title, batches: [{zone, hosts: [{name, units,
-    reasons, down, ailing}]}]}``; that of the primary has the hosts whose queries are ``waiting`` meanwhile, too.
-    ``left_out``: hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be restarted.
+    ``wishes`` has the keys of :class:`Wishes`, and in ``misspelt`` names that look like these. A step is ``{step, tier,
+    title, batches: [{zone, hosts: [{name, units, together, reasons, down, ailing}]}]}``; that of the primary has the
+    hosts whose queries are ``waiting`` meanwhile, too. Units that restart ``together`` are in one transaction of
+    systemd. ``left_out``: hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be
+    restarted.
 
     Raises:
         TopologyError: a host is not in exactly one zone, or ``tiers`` of the wishes is no list.
     """
-    limit = str(wishes.get("batch_limit", 0)).strip()
-    asked = Wishes(
-        **{
-            **wishes,
-            "tiers": tuple(names(wishes.get("tiers", ()))),
-            "batch_limit": int(limit) if limit.isdecimal() else 0,
-        }
-    )
+    asked, problems = _understood(wishes)
     members = _topology.members(_topology.cluster_hosts(groups, tiers), defaultdict(dict), groups)
     planner = _Planner(groups, states, asked, tiers or {}, {member["name"]: member["zone"] for member in members})
-    unknown = [name for name in asked.tiers if name not in UNITS]
-    problems = [f"tiers: {', '.join(unknown)}: not one of {', '.join(UNITS)}"] if unknown else []
-    if not limit.isdecimal():
-        problems.append(f"batch_limit: {limit} is no number of hosts; 0 is a whole zone")
-    problems += [
-        f"{name}: is no wish of a rolling restart; it knows tiers, force, batch_limit, canary and accept_outage"
-        for name in asked.misspelt
-    ]
     steps: list[dict[str, Any]] = []
     left_out: set[str] = set()
     for tier in [tier for tier in UNITS if tier in (asked.tiers or UNITS)]:
@@ -317,8 +319,8 @@ def rolling_serial(groups: _topology.Groups, step: str) -> list[int]:
 def rolling_host(plan: Mapping[str, Any], step: str, host: str) -> dict[str, Any]:
     """Return what the plan says of ``host`` in ``step``.
 
-    ``{name, units, reasons, down, ailing, tier, zone, batch, batches, hosts}``: batch ``batch`` of ``batches`` has
-    ``hosts``.
+    ``{name, units, together, reasons, down, ailing, tier, zone, batch, batches, hosts}``: batch ``batch`` of
+    ``batches`` has ``hosts``.
 
     Raises:
         TopologyError: the plan has no such host in this step.

@@ -71,6 +71,20 @@ def set_end(module: AnsibleModule, seconds: int) -> None:
         module.run_command(["systemd-run", "--quiet", *timer, *resume], check_rc=True)
 
 
+def order(module: AnsibleModule, wanted: str) -> bool:
+    """Bring PgBouncer into the state ``wanted``; return whether it was in the other one."""
+    seconds = module.params["timeout_seconds"]
+    code, _, reason = _pgbouncer_console.console(module, COMMAND[wanted], seconds)
+    if code == 0:
+        return True
+    if any(phrase in reason for phrase in ALREADY[wanted]):
+        return False
+    if wanted == "paused":
+        _pgbouncer_console.console(module, COMMAND["active"])
+    cause = f"transactions did not end in {seconds} s" if code == _pgbouncer_console.TIMED_OUT else reason
+    module.fail_json(msg=f"PgBouncer: {COMMAND[wanted]} failed: {cause}")
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -90,19 +104,10 @@ def main() -> None:
     # Before a pause, and after the end of one: until then the host would end it by itself.
     if wanted == "paused":
         set_end(module, module.params["longest_seconds"])
-    seconds = module.params["timeout_seconds"]
-    code, _, reason = (0, "", "") if known == wanted else _pgbouncer_console.console(module, COMMAND[wanted], seconds)
-    already = known == wanted or (code != 0 and any(phrase in reason for phrase in ALREADY[wanted]))
-    if wanted == "active" and (already or code == 0):
+    changed = known != wanted and order(module, wanted)
+    if wanted == "active":
         set_end(module, 0)
-    if already:
-        module.exit_json(changed=False, state=wanted)
-    if code != 0:
-        if wanted == "paused":
-            _pgbouncer_console.console(module, "RESUME")
-        cause = f"transactions did not end in {seconds} s" if code == _pgbouncer_console.TIMED_OUT else reason
-        module.fail_json(msg=f"PgBouncer: {COMMAND[wanted]} failed: {cause}")
-    module.exit_json(changed=True, state=wanted)
+    module.exit_json(changed=changed, state=wanted)
 
 
 if __name__ == "__main__":

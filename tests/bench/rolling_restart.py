@@ -23,7 +23,6 @@ from lab import state
 from lab.cluster import Cluster
 from lab.view import View
 from tests.chaos.ledger import PER_SECOND, Ledger, ledger
-from tests.chaos.timeline import timeline
 
 # What the playbook says when a batch begins, and the play in which the leadership of PostgreSQL moves.
 BATCH = re.compile(r"^(?P<label>\w+, batch \d+ of \d+ \(.*\): .*)$")
@@ -84,7 +83,7 @@ def main() -> int:
         print("\n".join(f"{seconds:>6.1f} s  {label}" for label, seconds in made.parts))
         print(f"{made.seconds:>6.1f} s  all, with code {made.code}")
         if options.chart:
-            options.chart.write_text(timeline(books.record.calls(), books.record.marks()), encoding="utf-8")
+            options.chart.write_text(books.chart, encoding="utf-8")
     if options.log:
         options.log.write_text(made.output, encoding="utf-8")
     return made.code

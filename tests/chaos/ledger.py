@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +43,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from lab import state
+from lab.load import beside
 from lab.sample import model
 from lab.view import View
 from tests.chaos.record import Call, Record
@@ -76,6 +77,11 @@ class Ledger:
     def table(self) -> str:
         """The figures for people."""
         return table(self.record.calls(), self.verdict)
+
+    @property
+    def chart(self) -> str:
+        """The load as an SVG document."""
+        return timeline(self.record.calls(), self.record.marks())
 
     def of(self, flavour: str) -> list[Call]:
         """Return the calls of one client."""
@@ -226,46 +232,30 @@ async def settle(client: Client, ledger: Ledger, task_queue: str) -> Verdict:
         await asyncio.sleep(2)
 
 
-@contextlib.asynccontextmanager
-async def tellers(view: View, ledger: Ledger) -> AsyncIterator[tuple[list[Teller], Client]]:
-    """Make the two clients, and a patient one that looks afterwards."""
-    deployment = view.deployment
-    options = {"namespace": deployment["namespace"], "patient": False}
+async def keep(view: View, ledger: Ledger, per_second: float, stop: threading.Event) -> None:
+    """Run both clients until ``stop``, and judge with a patient one what became of it."""
+    namespace, queue = view.deployment["namespace"], view.deployment["task_queue"]
     pair = [
-        Teller(ledger, await view.client(f"{flavour}@outside", **options), flavour, deployment["task_queue"], retries)
+        Teller(
+            ledger,
+            await view.client(f"{flavour}@outside", namespace=namespace, patient=False),
+            flavour,
+            queue,
+            retries,
+        )
         for flavour, retries in ((RETRYING, True), (SINGLE, False))
     ]
-    yield pair, await view.client("ledger@outside", namespace=deployment["namespace"])
-
-
-async def keep(view: View, ledger: Ledger, per_second: float, stop: threading.Event) -> None:
-    """Run the load until ``stop`` and judge it."""
-    async with tellers(view, ledger) as (pair, patient):
-        await asyncio.gather(*(teller.run(per_second, stop) for teller in pair))
-        ledger.verdict = await settle(patient, ledger, view.deployment["task_queue"])
+    patient = await view.client("ledger@outside", namespace=namespace)
+    await asyncio.gather(*(teller.run(per_second, stop) for teller in pair))
+    ledger.verdict = await settle(patient, ledger, queue)
 
 
 @contextlib.contextmanager
 def ledger(view: View, path: Path | str, per_second: float = PER_SECOND) -> Iterator[Ledger]:
     """Keep both clients busy while the body runs, ``per_second`` workflows each; afterwards there is a verdict."""
-    made, stop = Ledger(Record(path)), threading.Event()
-    failures: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            asyncio.run(keep(view, made, per_second, stop))
-        except BaseException as error:  # shown where the ledger is used
-            failures.append(error)
-
-    thread = threading.Thread(target=body, name="ledger")
-    thread.start()
-    try:
+    made = Ledger(Record(path))
+    with beside(lambda stop: keep(view, made, per_second, stop)):
         yield made
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def main() -> int:
@@ -292,7 +282,7 @@ def main() -> int:
                 time.sleep(options.seconds)
         print(books.table)
         if options.chart:
-            options.chart.write_text(timeline(books.record.calls(), books.record.marks()), encoding="utf-8")
+            options.chart.write_text(books.chart, encoding="utf-8")
     return code or (1 if books.verdict.problems else 0)
 
 

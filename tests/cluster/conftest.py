@@ -35,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--whole", action="store_true", help="also what the hour of make test has no room for")
 
 
+# Gates are the same in every profile: the smallest cluster shows them.
+GATE = pytest.mark.profiles("basic")
+
 # What changes the cluster for good comes last.
 ORDER = (
     "test_site.py",

@@ -20,20 +20,15 @@ STREAMING = "select application_name from pg_stat_replication where state = 'str
 ETCD = "etcd.service"
 
 
-def primary(view: View) -> str:
-    """The one host whose PostgreSQL takes writes; none while nobody does."""
-    return ", ".join(host for host, is_primary in view.database_hosts() if is_primary)
-
-
 def replicas(view: View) -> set[str]:
     """Hosts that follow the primary now."""
-    return {name for [name] in view.query(primary(view), "postgres", STREAMING)}
+    return {name for [name] in view.query(view.database_primary(), "postgres", STREAMING)}
 
 
 def database_is_whole(view: View) -> bool:
     """One primary that all others follow, and a balancer that has every server."""
     members = set(view.members("postgresql"))
-    return replicas(view) == members - {primary(view)} and set(view.server_states().values()) == {"UP"}
+    return replicas(view) == members - {view.database_primary()} and view.every_server_is_up()
 
 
 @pytest.fixture
@@ -60,25 +55,25 @@ def without_etcd(view: View) -> Iterator[None]:
 @pytest.mark.usefixtures("whole")
 def test_without_etcd_the_primary_stays_and_every_acknowledged_workflow_completes(view: View) -> None:
     """Patroni asks the replicas themselves whether anybody else leads (failsafe mode)."""
-    before = primary(view)
+    before = view.database_primary()
     with nothing_lost(view, "no etcd") as made, without_etcd(view):
         began = made.now
         time.sleep(WITHOUT_ETCD_SECONDS)
         served = made.acknowledged_since(began + WITHOUT_ETCD_SECONDS - 5)
-        meanwhile = primary(view)
+        meanwhile = view.database_primary()
     assert served, made.summary()
-    assert meanwhile == primary(view) == before
+    assert meanwhile == view.database_primary() == before
 
 
 @pytest.mark.usefixtures("whole")
 def test_every_acknowledged_workflow_completes_when_the_host_of_the_primary_dies(view: View) -> None:
-    old = primary(view)
+    old = view.database_primary()
     with nothing_lost(view, f"kill-host {old}, the primary") as made:
         break_for(view, "kill-host", old)
-        until("another host is the primary", lambda: primary(view) in set(view.members("postgresql")) - {old})
-        new, promoted = primary(view), made.now
+        until("another host is the primary", lambda: view.database_primary() in set(view.members("postgresql")) - {old})
+        new, promoted = view.database_primary(), made.now
         until("workflows are acknowledged without the old primary", lambda: made.acknowledged_since(promoted) > 0)
         assert view.answering([old]) == []
         lab("heal", "--name", view.lab.name)
     until(f"{old} follows {new}", lambda: old in replicas(view))
-    assert primary(view) == new
+    assert view.database_primary() == new

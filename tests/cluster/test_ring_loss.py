@@ -42,7 +42,7 @@ def ring_is_whole(view: View) -> bool:
         seen = parse_status(view.on(node, "nodetool status"))
         if len(seen) != len(nodes) or not all(row.is_settled for row in seen):
             return False
-    return set(view.server_states().values()) == {"UP"}
+    return view.every_server_is_up()
 
 
 @pytest.fixture

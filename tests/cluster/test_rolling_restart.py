@@ -13,8 +13,8 @@ import yaml
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import RETRYING, SINGLE, ledger
-from tests.chaos.timeline import timeline
 from tests.cluster.conftest import LiveCluster
+from tests.cluster.losses import until
 
 # Minutes of a busy machine, which the hour of make test has no room for.
 pytestmark = pytest.mark.profiles(whole=["ha_postgresql"])
@@ -23,7 +23,6 @@ TIERS = ("postgresql", "temporal_servers", "load_balancers")
 ASKED = ("-e", f"tiers=[{','.join(TIERS)}]", "-e", "force=true")
 RECORDS = "cd /var/lib/zerospof/started && stat --format='%n %.9Y' *"
 BROKEN = "/etc/systemd/system/temporal-matching.service.d/broken.conf"
-SETTLE_SECONDS = 120
 
 
 def starts(view: View, *tiers: str) -> dict[tuple[str, str], float]:
@@ -42,11 +41,8 @@ def on_hosts(services: set[tuple[str, str]]) -> set[str]:
 
 
 def wait_for_every_server(view: View) -> None:
-    """Return when every balancer's health checks pass for every server."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while set(view.server_states().values()) != {"UP"}:
-        assert time.monotonic() < deadline, view.server_states()
-        time.sleep(1)
+    """Return when the balancer's health checks pass for every server."""
+    until("every server is up", view.every_server_is_up)
 
 
 def test_check_mode_shows_the_plan_and_changes_nothing(cluster: LiveCluster) -> None:
@@ -61,7 +57,7 @@ def test_check_mode_shows_the_plan_and_changes_nothing(cluster: LiveCluster) -> 
         ("2", "az_b"),
         ("3", "az_c"),
     ]
-    primary = next(host for host, leads in cluster.view.database_hosts() if leads)
+    primary = cluster.view.database_primary()
     assert [host for _, _, host in plan if host.startswith("db")][-1] == primary
     assert [host for _, _, host in plan if host.startswith("lb")][-1] == cluster.view.vip_holder()
     assert starts(cluster.view, *TIERS) == before
@@ -80,7 +76,7 @@ def test_a_rolling_restart_under_load_is_seen_by_no_client(cluster: LiveCluster,
     with ledger(cluster.view, tmp_path / "ledger.sqlite") as books:
         run = run_marked(cluster.playbook("rolling_restart", *ASKED), books)
     print(books.table, *run.parts, sep="\n")
-    (cluster.directory / "rolling_restart.svg").write_text(timeline(books.record.calls(), books.record.marks()))
+    (cluster.directory / "rolling_restart.svg").write_text(books.chart)
     assert run.code == 0, run.output[-8000:]
     assert books.verdict.problems == []
     assert books.failed(RETRYING) == [], books.table

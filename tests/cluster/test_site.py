@@ -10,13 +10,11 @@ from secrets import token_urlsafe
 import pytest
 import yaml
 
-from tests.cluster.conftest import LiveCluster, Plan
+from tests.cluster.conftest import GATE, LiveCluster, Plan
 from tests.installed import Installed
 
 KEY = "PRIVATE KEY-----"
 
-# Gates are the same in every profile: the smallest cluster shows them.
-GATE = pytest.mark.profiles("basic")
 # Together these two have every task that is planned for virgin hosts; so have the scenarios of the roles, one by one.
 PLAN = pytest.mark.profiles("basic", "ha_cassandra", whole=["ha_postgresql"])
 

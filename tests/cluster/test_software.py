@@ -82,7 +82,7 @@ def test_temporal_sends_queries_in_the_way_that_its_pooler_can_follow(view: View
         stores = yaml.safe_load(view.on(host, "cat /etc/temporal/server.yaml"))["persistence"]["datastores"].values()
         modes = {store["sql"]["connectAttributes"]["default_query_exec_mode"] for store in stores if "sql" in store}
         assert modes == {"cache_statement" if follows else "simple_protocol"}
-    [primary] = [host for host, is_primary in view.database_hosts() if is_primary]
+    primary = view.database_primary()
     # With the simple protocol the values stand in the text.
     until(
         f"the primary sees queries with parameters apart: {follows}",

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.cluster.conftest import LiveCluster
-
-# Gates are the same in every profile: the smallest cluster shows them.
-GATE = pytest.mark.profiles("basic")
+from tests.cluster.conftest import GATE, LiveCluster
 
 
 def test_every_tier_is_healthy_and_serves_each_namespace(cluster: LiveCluster) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.zerospof.temporal.plugins.module_utils._farmhash import fingerprint32
 from ansible_collections.zerospof.temporal.plugins.module_utils._history_shards import HistoryRing, history_shard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "history_shards.json").read_text(encoding="utf-8"))
@@ -41,13 +41,11 @@ def test_the_owner_of_a_shard_is_that_of_the_server(ring: dict) -> None:
     assert [hashed.owner(shard) for shard in SHARDS] == [ring["members"][int(number)] for number in ring["owners"]]
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1), st.integers(1, 2**31 - 1))
 def test_every_id_has_a_shard(workflow_id: str, shards: int) -> None:
     assert 1 <= history_shard("32049b68-7872-4094-8e63-d0dd59896a83", workflow_id, shards) <= shards
 
 
-@settings(deadline=None)
 @given(addresses)
 def test_the_loss_of_a_host_moves_its_own_shards_only(members: set[str]) -> None:
     lost = min(members)

@@ -388,7 +388,7 @@ def test_a_misspelt_prefix_is_told_with_the_nearest_name_and_the_hosts(name: str
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(sorted(OPTIONS)), st.data())
 def test_one_wrong_letter_in_the_prefix_of_any_variable_is_told(name: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, name.index("_") - 1))

@@ -290,7 +290,7 @@ def test_a_host_without_a_zone_is_an_error_that_names_it() -> None:
         plan({"az_a": ["e0"], "etcd": ["e0", "e1"]}, {})
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 12), st.integers(0, 5), st.booleans(), st.data())
 def test_every_host_that_is_due_restarts_once_and_the_groups_say_what_the_plan_says(
     size: int, limit: int, canary: bool, data: st.DataObject
