@@ -6,6 +6,7 @@ An intent is written before the call, the answer after it: what has no answer ma
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,29 +50,36 @@ class Mark:
 
 
 class Record:
-    """The file. One thread at a time writes to one object; several objects may have the same file open."""
+    """The file. Any thread may write: those who ask write their calls, and whoever breaks something its marks."""
 
     def __init__(self, path: Path | str) -> None:
         """Open or make the file ``path``; ``:memory:`` keeps it in memory."""
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.executescript(SCHEMA)
+        self._lock = threading.Lock()
 
     def intend(self, flavour: str, kind: str, workflow_id: str = "", token: str = "") -> int:
         """Write down that a call is about to be made; return its number."""
         row = (flavour, kind, workflow_id, token, time.time())
         statement = "INSERT INTO calls (flavour, kind, workflow_id, token, began) VALUES (?, ?, ?, ?, ?)"
-        number = self._database.execute(statement, row).lastrowid
+        number = self._write(statement, row)
         assert number is not None
         return number
 
     def end(self, number: int, error: str = "") -> None:
         """Write down what came of a call: ``error``, or that it was acknowledged."""
-        self._database.execute("UPDATE calls SET ended = ?, error = ? WHERE number = ?", (time.time(), error, number))
+        self._write("UPDATE calls SET ended = ?, error = ? WHERE number = ?", (time.time(), error, number))
 
     def mark(self, label: str) -> None:
         """Write down that something is done to the cluster now."""
-        self._database.execute("INSERT INTO marks VALUES (?, ?)", (time.time(), label))
+        self._write("INSERT INTO marks VALUES (?, ?)", (time.time(), label))
+
+    def _write(self, statement: str, row: tuple[object, ...]) -> int | None:
+        """Carry out ``statement``; return the number of the row that it inserted."""
+        # That number is the connection's: between the two, another thread would make it that of its own row.
+        with self._lock:
+            return self._database.execute(statement, row).lastrowid
 
     def calls(self) -> list[Call]:
         """Return all calls in the order in which they were made."""

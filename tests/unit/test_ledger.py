@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +90,21 @@ def test_the_timeline_is_a_picture_that_needs_nothing_else_and_shows_every_mark_
     assert any("SDK default: 2 calls, 1 errors" in text for text in texts)
     fills = [box.get("fill") for box in root.iter("{http://www.w3.org/2000/svg}rect")]
     assert fills.count("#d55e00") == 1
+
+
+def test_an_answer_is_that_of_its_own_call_whoever_else_writes(tmp_path: Path) -> None:
+    record = Record(tmp_path / "ledger.sqlite")
+
+    def ask() -> None:
+        for number in range(500):
+            record.end(record.intend("SDK default", "start", f"w-{number}"))
+
+    def mark() -> None:
+        for number in range(500):
+            record.mark(f"batch {number}")
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(ask), pool.submit(mark)]:
+            done.result()
+    assert [call.workflow_id for call in record.calls() if not call.acked] == []
+    assert len(record.marks()) == 500
