@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import groupby
 from typing import Any
-from xml.sax.saxutils import escape
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._placement_text import OF_NODES, OF_SERVERS, meaning
 

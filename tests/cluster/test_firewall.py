@@ -20,7 +20,9 @@ from tests.cluster.conftest import ROOT
 # Here every tier has hosts of its own, so that each shows what it may reach.
 pytestmark = pytest.mark.profiles("ha_postgresql")
 
-MATRIX = yaml.safe_load((ROOT / "playbooks" / "vars" / "firewall.yml").read_text(encoding="utf-8"))["firewall_matrix"]
+MATRIX = yaml.safe_load((ROOT / "roles" / "topology" / "vars" / "main.yml").read_text(encoding="utf-8"))[
+    "firewall_matrix"
+]
 OUTSIDE = "outside"
 EVERYWHERE = ("0.0.0.0", "*", "[::]")
 FIREWALL = "zerospof-firewall.service"

@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import parse_status
 
 from lab.load import Load, load
-from tests.cluster.conftest import ROOT, LiveCluster, Run, lab
+from tests.cluster.conftest import LiveCluster, Run, lab
 from tests.cluster.test_placement import copies_are_those_of_nodetool, place
 
 pytestmark = pytest.mark.profiles(whole=["ha_cassandra"])
@@ -24,7 +24,7 @@ RECORD = "/var/lib/zerospof/cassandra/ring"
 PER_SECOND = 1
 REMOVE = """
 - hosts: cassandra-a3
-  vars_files: [{playbooks}/vars/tiers.yml]
+  roles: [zerospof.temporal.topology]
   tasks:
     - ansible.builtin.include_role:
         name: zerospof.temporal.cassandra
@@ -111,7 +111,7 @@ def test_it_leaves_for_good_and_nothing_is_restarted(
     grown: LiveCluster, before: dict[str, str], tmp_path: Path
 ) -> None:
     play = tmp_path / "remove.yml"
-    play.write_text(REMOVE.format(playbooks=ROOT / "playbooks"), encoding="utf-8")
+    play.write_text(REMOVE, encoding="utf-8")
     with load(grown.view, PER_SECOND) as made:
         run = grown.run(str(play.with_suffix("")))
     assert run.code == 0, run.reasons

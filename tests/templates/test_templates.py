@@ -74,7 +74,7 @@ def playbook(place: Path) -> Path:
         link = place / "templates" / Path(name).name
         if not link.exists():
             link.symlink_to(ROOT / name)
-    variables = [str(ROOT / "playbooks" / "vars" / name) for name in ("tiers.yml", "firewall.yml")]
+    variables = [str(ROOT / "roles" / "topology" / "vars" / "main.yml")]
     plays: list[dict[str, Any]] = [
         {
             "hosts": "all",

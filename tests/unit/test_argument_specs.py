@@ -60,7 +60,7 @@ def test_public_names_carry_the_prefix_of_their_role(role: str) -> None:
 @pytest.mark.parametrize("role", NAMES)
 def test_roles_are_documented_and_depend_on_the_collection_inputs(role: str) -> None:
     assert (ROLES / role / "README.md").exists()
-    parent = {"temporal": [], "common": [{"role": "zerospof.temporal.temporal"}]}
+    parent = {"temporal": [], "topology": [], "common": [{"role": "zerospof.temporal.temporal"}]}
     assert load(role, "meta/main.yml")["dependencies"] == parent.get(role, [{"role": "zerospof.temporal.common"}])
 
 

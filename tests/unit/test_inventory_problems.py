@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 PROJECT = Path(__file__).resolve().parents[2]
 SPECS = argument_specs.LookupModule().run([])[0]
-MATRIX = yaml.safe_load((PROJECT / "playbooks/vars/firewall.yml").read_text())["firewall_matrix"]
+MATRIX = yaml.safe_load((PROJECT / "roles/topology/vars/main.yml").read_text())["firewall_matrix"]
 PORTS = yaml.safe_load((PROJECT / "roles/temporal/defaults/main.yml").read_text())["temporal_ports"]
 TIERS = ("load_balancers", "temporal_servers", "temporal_ui", "temporal_workers", "postgresql", "etcd")
 HOSTS = ("one", "two", "three")

@@ -13,9 +13,8 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _topology
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
-ROLES = PLAYBOOKS.parent / "roles"
-MATRIX = yaml.safe_load((PLAYBOOKS / "vars/firewall.yml").read_text())["firewall_matrix"]
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+MATRIX = yaml.safe_load((ROLES / "topology/vars/main.yml").read_text())["firewall_matrix"]
 PORTS = yaml.safe_load((ROLES / "temporal/defaults/main.yml").read_text())["temporal_ports"]
 
 GROUPS = {
