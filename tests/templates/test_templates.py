@@ -74,11 +74,11 @@ def playbook(place: Path) -> Path:
         link = place / "templates" / Path(name).name
         if not link.exists():
             link.symlink_to(ROOT / name)
-    variables = [str(ROOT / "roles" / "topology" / "vars" / "main.yml")]
     plays: list[dict[str, Any]] = [
         {
-            "hosts": "all",
+            "hosts": "{{ cluster_hosts }}",
             "gather_facts": False,
+            "roles": [{"role": "zerospof.temporal.topology"}],
             "tasks": [{"ansible.builtin.set_fact": {"cacheable": True, **FACTS}, "tags": "render"}],
         }
     ]
@@ -90,7 +90,7 @@ def playbook(place: Path) -> Path:
                 {
                     "name": name,
                     "ansible.builtin.debug": {"msg": f"{{{{ lookup('ansible.builtin.template', '{ROOT / name}') }}}}"},
-                    # Of the task, to outrank the files of the playbooks.
+                    # Of the task, to outrank the topology.
                     "vars": said,
                     "loop": items,
                     "loop_control": {"loop_var": variable},
@@ -101,9 +101,8 @@ def playbook(place: Path) -> Path:
             {
                 "hosts": group,
                 "gather_facts": False,
-                "vars_files": variables,
                 "vars": REGISTERED | said | {"temporal_secrets": {name: f"'\"{name}\\ #{{" for name in SECRETS}},
-                "roles": [{"role": f"zerospof.temporal.{role}"}],
+                "roles": [{"role": "zerospof.temporal.topology"}, {"role": f"zerospof.temporal.{role}"}],
                 "tasks": tasks,
             }
         )
