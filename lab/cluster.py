@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,16 +68,18 @@ class Cluster:
         return ["ansible-playbook", *self.inventories, str(ROOT / "playbooks" / f"{name}.yml"), *options]
 
 
-def stream(title: str, command: Sequence[str], log: Path) -> float:
-    """Run ``command`` with its output in ``log``; print how far it is; return the seconds it took."""
+def stream(
+    title: str, command: Sequence[str], log: Path, place: Path = ROOT, variables: Mapping[str, str] = os.environ
+) -> float:
+    """Run ``command`` in ``place`` with its output in ``log``; print how far it is; return the seconds it took."""
     print(f"== {title}", flush=True)
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**variables, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
     ):
         assert process.stdout is not None

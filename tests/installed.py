@@ -22,18 +22,23 @@ class Installed:
         """Where the files of the collection are."""
         return self.place / "collections" / "ansible_collections" / "zerospof" / "temporal"
 
-    def attempt(self, command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-        """Run ``command`` there, where nothing leads to the checkout."""
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment in which nothing leads to the checkout."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
         own = {
             "ANSIBLE_COLLECTIONS_PATH": str(self.place / "collections"),
             "ANSIBLE_HOME": str(self.place / "home"),
             "ANSIBLE_NOCOLOR": "1",
         }
+        return kept | own
+
+    def attempt(self, command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+        """Run ``command`` there."""
         return subprocess.run(
             command,
             cwd=self.place,
-            env=kept | own,
+            env=self.variables,
             capture_output=True,
             text=True,
             check=False,

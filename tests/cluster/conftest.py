@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lab import state
-from lab.cluster import Cluster, deploy, prepare
+from lab.cluster import Cluster, prepare, stream
 from lab.view import View
 from tests.installed import Installed, install
 
@@ -113,9 +113,13 @@ class LiveCluster(Cluster):
         path = self.directory / "inventory" / "group_vars" / "all" / "secrets.yml"
         return yaml.safe_load(path.read_text(encoding="utf-8"))["temporal_secrets"]
 
+    def installed_playbook(self, name: str, *options: str) -> list[str]:
+        """Return the command that runs the playbook ``name`` of an installed collection on the cluster."""
+        return ["ansible-playbook", *self.inventories, f"zerospof.temporal.{name}", *options]
+
     def run_installed(self, installed: Installed, playbook: str, *options: str) -> Run:
         """Run ``playbook`` of an installed collection on the cluster."""
-        done = installed.attempt(["ansible-playbook", *self.inventories, f"zerospof.temporal.{playbook}", *options])
+        done = installed.attempt(self.installed_playbook(playbook, *options))
         return Run(done.returncode, done.stdout + done.stderr)
 
     def run(self, playbook: str, *options: str) -> Run:
@@ -180,11 +184,13 @@ def plan(virgin: LiveCluster) -> Plan:
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, profile: str, running: str | None) -> LiveCluster:
-    """The cluster, brought up from nothing."""
+    """The cluster, brought up from nothing as users do it: by the collection that they install."""
     if running is not None:
         return LiveCluster(profile, running)
     virgin: LiveCluster = request.getfixturevalue("virgin")
-    deploy(virgin)
+    there: Installed = request.getfixturevalue("installed")
+    site = virgin.installed_playbook("site")
+    stream("Cluster: zerospof.temporal.site", site, virgin.site_log, there.place, there.variables)
     return virgin
 
 
