@@ -15,6 +15,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import (
     _rolling,
     _spof,
     _spof_text,
+    _text,
     _topology,
 )
 from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Unresolved
@@ -96,6 +97,7 @@ class FilterModule:
             "firewall_rules": _topology.firewall_rules,
             "host_ports": _topology.host_ports,
             "inventory_problems": inventory_problems,
+            "refusal_text": _text.refusal_text,
             "fleet_verdict": _host.fleet_verdict,
             "rolling_plan": _rolling.rolling_plan,
             "rolling_text": _rolling.rolling_text,

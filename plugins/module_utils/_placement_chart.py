@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._placement_text import OF_NODES, OF_SERVERS, meaning
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 # Colours that people with any kind of colour vision tell apart (Okabe and Ito), for zones in turn.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -84,7 +85,7 @@ def placement_chart(placement: Mapping[str, Any]) -> str:
     nodes, servers, count = placement["nodes"], placement["servers"], placement["summary"]["workflows"]
     hosts = [*nodes, *servers]
     chart = _Chart(sorted({host["zone"] for host in hosts}), [host["name"] for host in hosts])
-    chart.line(f"Namespace {placement['namespace']}: {count} workflow{'s' * (count != 1)}", 20)
+    chart.line(f"Namespace {placement['namespace']}: {counted(count, 'workflow')}", 20)
     for line in meaning(placement):
         chart.line(line, 13)
     if nodes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._placement import CASSANDRA
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 ROWS = 20
 BAR_CHARACTERS = 40
@@ -93,7 +94,7 @@ def placement_text(placement: Mapping[str, Any], rows: int = ROWS) -> str:
     used = len({row["shard"] for row in placement["workflows"]})
     lines = [
         f"Namespace {placement['namespace']} ({placement['namespace_id']}): "
-        f"{count} workflow{'s' * (count != 1)} in {used} of {shards} history shards",
+        f"{counted(count, 'workflow')} in {used} of {shards} history shards",
         "",
         *_table(placement, rows),
     ]

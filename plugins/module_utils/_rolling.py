@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils import _topology, _units
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 # The order of the steps and the units that each restarts. A unit of the database comes before what needs it.
 UNITS: dict[str, tuple[str, ...]] = {
@@ -344,9 +345,9 @@ def rolling_text(plan: Mapping[str, Any]) -> str:
     else:
         batches = sum(len(step["batches"]) for step in plan["steps"])
         hosts = {host["name"] for step in plan["steps"] for batch in step["batches"] for host in batch["hosts"]}
-        lines.append(f"To be restarted: {_count(len(hosts), 'host')} in {_count(batches, 'batch', 'batches')}")
+        lines.append(f"To be restarted: {counted(len(hosts), 'host')} in {counted(batches, 'batch', 'batches')}")
     for number, step in enumerate(plan["steps"], start=1):
-        lines.append(f"{number}. {step['title']}: {_count(len(step['batches']), 'batch', 'batches')}")
+        lines.append(f"{number}. {step['title']}: {counted(len(step['batches']), 'batch', 'batches')}")
         width = max(len(host["name"]) for batch in step["batches"] for host in batch["hosts"])
         for position, batch in enumerate(step["batches"], start=1):
             for host in batch["hosts"]:
@@ -357,7 +358,3 @@ def rolling_text(plan: Mapping[str, Any]) -> str:
     if plan["left_out"]:
         lines.append(f"Not looked at, because --limit leaves them out: {', '.join(plan['left_out'])}")
     return "\n".join(lines)
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

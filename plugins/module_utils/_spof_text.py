@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import LOSSES
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 NAMES_IN_A_CELL = 2
 CHARACTERS_IN_A_CELL = 24
@@ -17,7 +18,7 @@ WIDTH = 110
 def _cell(hosts: Sequence[str], most_names: int) -> str:
     names = ", ".join(hosts) or "-"
     if len(hosts) > most_names or (len(hosts) > 1 and len(names) > CHARACTERS_IN_A_CELL):
-        return f"{len(hosts)} host{'s' * (len(hosts) > 1)}"
+        return counted(len(hosts), "host")
     return names
 
 

@@ -15,6 +15,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
+
 RECORD_DIRECTORY = "/var/lib/zerospof/started"
 UNIT_DIRECTORY = "/etc/systemd/system"
 
@@ -117,7 +119,7 @@ def pending_text(units_by_host: Mapping[str, Sequence[Mapping[str, object]]]) ->
     widths = [max(len(row[column]) for row in waiting) for column in (0, 1)]
     return "\n".join(
         [
-            f"Waiting for a restart: {len(waiting)} service{'s' * (len(waiting) > 1)} (rolling_restart.yml)",
+            f"Waiting for a restart: {counted(len(waiting), 'service')} (rolling_restart.yml)",
             *(f"  {host:<{widths[0]}}  {unit:<{widths[1]}}  {reasons}" for host, unit, reasons in waiting),
         ]
     )
