@@ -121,6 +121,8 @@ except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before a
 
 # Probes at a time; each is a connection and a worker.
 AT_ONCE = 8
+# What Temporal's authorizer says of a call that it refuses.
+UNAUTHORIZED = "unauthorized"
 
 
 def reason_of(error: BaseException) -> str:
@@ -146,6 +148,15 @@ async def run(parameters: dict[str, Any], address: str, namespace: str, workflow
         api_key=parameters["token"] or None,
         identity="zerospof.temporal",
     )
+    started = time.monotonic()
+    # Before there is a worker, whose refusal would hide the reason for which a start is refused.
+    asked = await client.start_workflow(
+        _probe_workflow.Probe.run,
+        workflow_id,
+        id=workflow_id,
+        task_queue=workflow_id,
+        execution_timeout=timedelta(seconds=parameters["timeout_seconds"]),
+    )
     worker = Worker(
         client,
         task_queue=workflow_id,
@@ -155,15 +166,7 @@ async def run(parameters: dict[str, Any], address: str, namespace: str, workflow
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=0,
     )
-    started = time.monotonic()
-    asking = client.execute_workflow(
-        _probe_workflow.Probe.run,
-        workflow_id,
-        id=workflow_id,
-        task_queue=workflow_id,
-        execution_timeout=timedelta(seconds=parameters["timeout_seconds"]),
-    )
-    tasks = {asyncio.ensure_future(worker.run()), asyncio.ensure_future(asking)}
+    tasks = {asyncio.ensure_future(worker.run()), asyncio.ensure_future(asked.result())}
     try:
         # The worker ends first only when it fails, and then its reason is raised here.
         first, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -215,6 +218,19 @@ def in_a_process_of_its_own(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     return probes
 
 
+def refusal(probes: list[dict[str, Any]], token: str) -> str:
+    """Return which of ``probes`` failed and why, and what to do for want of a token; empty when none did."""
+    failed = [row for row in probes if row["error"]]
+    if not failed:
+        return ""
+    reasons = "; ".join(f"{row['namespace']} through {row['address']}: {row['error']}" for row in failed)
+    text = f"{len(failed)} of {len(probes)} workflows did not complete: {reasons}"
+    if not any(UNAUTHORIZED in row["error"] for row in failed):
+        return text
+    state = "is refused" if token else "is empty"
+    return f"{text}; temporal_verification_token {state}: set it to a token that may write in every namespace"
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -233,11 +249,8 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, probes=[])
     probes = in_a_process_of_its_own(module.params)
-    failures = [f"{row['namespace']} through {row['address']}: {row['error']}" for row in probes if row["error"]]
-    if failures:
-        module.fail_json(
-            msg=f"{len(failures)} of {len(probes)} workflows did not complete: {'; '.join(failures)}", probes=probes
-        )
+    if reason := refusal(probes, module.params["token"]):
+        module.fail_json(msg=reason, probes=probes)
     module.exit_json(changed=False, probes=probes)
 
 

@@ -53,6 +53,7 @@ published = {
 tokens = {
     "reader": token(own, "production:read"),
     "writer": token(own, "production:write"),
+    "verifier": token(own, "production:write", "staging:write"),
     "of another key": token(strange, "production:read"),
     "that has run out": token(own, "production:read", exp=int(time.time()) - HOUR_SECONDS),
     "for somebody else": token(own, "production:read", aud="billing"),
