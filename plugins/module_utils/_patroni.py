@@ -152,11 +152,11 @@ def heir(cluster: Cluster, version: str, leader: str, synchronous: bool) -> str:
 def check_leaving(cluster: Cluster, version: str, name: str, synchronous: bool) -> None:
     """Refuse that ``name`` leaves when the rest could not replicate, or could not lose a member although it can now.
 
+    A leader is judged like any other: whether it may leave is known before it hands over.
+
     Raises:
         RefusalError: with the numbers.
     """
-    if leader_of(cluster) == name:
-        raise RefusalError(f"{name} is the leader; hand over first (entry point drain)")
     needed = 2 if synchronous else 1
     healthy = [
         member["name"]

@@ -35,7 +35,8 @@ options:
     default: 67108864
   leaving:
     description:
-      - Judge instead, once and also in check mode, whether the member of this host may leave the cluster for good.
+      - Judge instead, once and also in check mode, whether the member of this host may leave the cluster for good; a
+        leader hands over before it does.
     type: bool
     default: false
   timeout_seconds:

@@ -125,7 +125,7 @@ def test_a_replica_inherits_where_writes_are_not_confirmed() -> None:
 @pytest.mark.parametrize(
     ("of", "name", "reason"),
     [
-        (WHOLE, "a", "a is the leader"),
+        (WHOLE, "a", "would survive no further loss"),
         (WHOLE, "c", "would survive no further loss"),
         (cluster(leader(), standby("b")), "b", "too few to replicate"),
     ],
@@ -144,6 +144,11 @@ def test_a_member_does_not_leave_when_replication_would_suffer(of: dict, name: s
 )
 def test_a_member_too_many_or_a_dead_one_may_leave(of: dict) -> None:
     _patroni.check_leaving(of, VERSION, "d", synchronous=True)
+
+
+def test_a_leader_may_leave_where_another_member_may() -> None:
+    of = cluster(leader(), standby("b"), standby("c"), standby("d"))
+    _patroni.check_leaving(of, VERSION, "a", synchronous=True)
 
 
 CURRENT = {
