@@ -207,8 +207,12 @@ def firewall_rules(
     ports: Mapping[str, int],
     client_networks: Sequence[str] = (),
     tiers: Tiers | None = None,
+    vip: str = "",
 ) -> list[dict[str, Any]]:
     """Rules of ``host``: ``{port, sources}`` or ``{protocol, sources}``, one per port, ports in order.
+
+    A port that is served on the virtual address alone has a rule of its own, ``{port, address, sources}``, before the
+    one for all other addresses: whoever may reach the service at ``vip`` does not reach another one at the same port.
 
     A source is a tier or ``clients``, which stands for ``client_networks``. A port with an empty list of sources is
     reached from the host itself only. A tier that the inventory does not have opens nothing.
@@ -218,16 +222,17 @@ def firewall_rules(
     """
     on_host = tiers_of(host, groups, tiers)
     sources_by_tier: dict[str, list[str]] = {CLIENTS: list(client_networks)}
-    opened: dict[tuple[str, Any], set[str]] = {}
+    opened: dict[tuple[str, Any, str], set[str]] = {}
     for opening in matrix:
         unknown = [name for name in (opening["to"], *opening["sources"]) if name not in (*TIERS, CLIENTS)]
         if unknown:
             raise TopologyError(f"firewall matrix: {', '.join(unknown)}: not one of {', '.join((*TIERS, CLIENTS))}")
         if opening["to"] not in on_host:
             continue
-        keys: list[tuple[str, Any]] = [("port", port) for port in _port_numbers(opening, ports)]
+        at = vip if opening.get("at") == "vip" else ""
+        keys: list[tuple[str, Any, str]] = [("port", port, at) for port in _port_numbers(opening, ports)]
         if "protocol" in opening:
-            keys.append(("protocol", opening["protocol"]))
+            keys.append(("protocol", opening["protocol"], at))
         for tier in opening["sources"]:
             if tier not in sources_by_tier:
                 sources_by_tier[tier] = [address_of(name, hostvars) for name in tier_hosts(tier, groups, tiers)]
@@ -235,8 +240,8 @@ def firewall_rules(
         for key in keys:
             opened.setdefault(key, set()).update(allowed)
     return [
-        {kind: value, "sources": _without_covered(opened[kind, value])}
-        for kind, value in sorted(opened, key=lambda key: (key[0], key[1]))
+        {kind: value, **({"address": at} if at else {}), "sources": _without_covered(opened[kind, value, at])}
+        for kind, value, at in sorted(opened, key=lambda key: (key[0], key[1], not key[2]))
     ]
 
 

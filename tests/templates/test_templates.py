@@ -284,6 +284,18 @@ PARSERS: Mapping[str, Callable[[str], None]] = {
 }
 
 
+def test_clients_reach_the_virtual_address_and_no_server_beside_it(rendered: dict[tuple[str, str], str]) -> None:
+    """Balancers and servers listen on one port number; a host may be both."""
+    vip, clients = "ip daddr 10.77.0.10 tcp dport 7233", "ip saddr { 10.77.0.0/24 }"
+    firewalls = [text for (name, _), text in rendered.items() if name == "roles/common/templates/firewall.nft.j2"]
+    about = [[line.strip() for line in text.splitlines() if "tcp dport 7233" in line] for text in firewalls]
+    balancers = [lines for lines in about if vip in " ".join(lines)]
+    assert balancers
+    for lines in balancers:
+        assert lines[:2] == [f"{vip} {clients} accept", f"{vip} drop"]
+    assert not [line for lines in about for line in lines if clients in line and vip not in line]
+
+
 def test_every_template_has_a_parser() -> None:
     assert set(PARSERS) == TEMPLATES
 

@@ -37,9 +37,15 @@ HOSTVARS: dict[str, dict[str, Any]] = {
 def rules(host: str, groups: dict[str, list[str]] = GROUPS, **options: object) -> dict[Any, list[str]]:
     """Sources of each port or protocol of ``host``."""
     made = _topology.firewall_rules(host, MATRIX, groups, HOSTVARS, PORTS, **options)
-    found = {rule.get("port", rule.get("protocol")): rule["sources"] for rule in made}
-    assert len(found) == len(made), "one rule per port"
+    found = {_what(rule): rule["sources"] for rule in made}
+    assert len(found) == len(made), "one rule per port and address"
     return found
+
+
+def _what(rule: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Port or protocol of a rule; with the address where it is about one alone."""
+    what = rule.get("port", rule.get("protocol"))
+    return (rule["address"], what) if "address" in rule else what
 
 
 def test_members_keep_the_order_of_the_inventory() -> None:
@@ -111,6 +117,20 @@ def test_the_pooler_and_the_database_proxy_are_closed_to_the_network() -> None:
 def test_a_host_of_two_tiers_has_one_rule_with_the_sources_of_both() -> None:
     groups = {**GROUPS, "load_balancers": ["temporal-b"]}
     assert rules("temporal-b", groups, client_networks=["203.0.113.0/24"])[7233] == ["192.0.2.12", "203.0.113.0/24"]
+
+
+def test_clients_of_the_virtual_address_do_not_reach_the_same_port_of_the_host_itself() -> None:
+    groups = {**GROUPS, "load_balancers": ["temporal-b"]}
+    found = rules("temporal-b", groups, client_networks=["203.0.113.0/24"], vip="192.0.2.10")
+    assert found["192.0.2.10", 7233] == ["192.0.2.12", "203.0.113.0/24"]
+    assert found[7233] == ["192.0.2.12"]
+    assert found["192.0.2.10", PORTS["ui_vip"]] == ["203.0.113.0/24"]
+
+
+def test_the_rule_of_the_virtual_address_comes_before_the_one_of_all_addresses() -> None:
+    groups = {**GROUPS, "load_balancers": ["temporal-b"]}
+    made = _topology.firewall_rules("temporal-b", MATRIX, groups, HOSTVARS, PORTS, vip="192.0.2.10")
+    assert [rule.get("address") for rule in made if rule.get("port") == 7233] == ["192.0.2.10", None]
 
 
 def test_an_address_inside_a_network_of_the_list_is_left_out() -> None:
