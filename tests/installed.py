@@ -30,6 +30,9 @@ class Installed:
             "ANSIBLE_COLLECTIONS_PATH": str(self.place / "collections"),
             "ANSIBLE_HOME": str(self.place / "home"),
             "ANSIBLE_NOCOLOR": "1",
+            # As README.md advises.
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_FORKS": "25",
         }
         return kept | own
 
