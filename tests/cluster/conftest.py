@@ -45,6 +45,7 @@ ORDER = (
     "test_firewall.py",
     "test_execution_flow.py",
     "test_placement.py",
+    "test_backup.py",
     "test_database_loss.py",
     "test_rolling_restart.py",
     "test_verification.py",

@@ -1,0 +1,19 @@
+"""One playbook copies what keeps data, and another takes a tier back to a copy; neither loses data unasked."""
+
+from __future__ import annotations
+
+from tests.cluster.conftest import GATE, LiveCluster
+
+pytestmark = GATE
+
+
+def test_a_backup_is_made_of_each_tier_and_replaces_no_data_unasked(cluster: LiveCluster) -> None:
+    made = cluster.run("backup")
+    assert made.code == 0, made.reasons
+    tags = {}
+    for tier, role in (("etcd", "etcd"), ("postgresql", "patroni")):
+        [host, *_] = cluster.view.members(tier)
+        [tags[role]] = cluster.view.on(host, f"ls /var/backups/{role}").split()
+        refused = cluster.run("restore", "-e", f"{role}_restore_tag={tags[role]}")
+        assert refused.code != 0
+        assert f"{role}_restore_over_data" in refused.reasons
