@@ -1,4 +1,4 @@
-"""Which snapshots and backups of a Cassandra node are kept, and which backup may be put back on it.
+"""Which backup may be put back on a Cassandra node.
 
 Pure functions; nothing here touches a file.
 
@@ -8,31 +8,12 @@ version}``, where ``ring`` has the addresses of all nodes at that time.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# What others name otherwise is theirs to keep or to clear.
-PREFIX = "zerospof-"
-# Begins with the prefix and sorts by time: zerospof-20261125T063000Z.
-_TAG = re.compile(rf"{PREFIX}\d{{8}}T\d{{6}}Z")
+from ansible_collections.zerospof.temporal.plugins.module_utils import _backup
 
 Manifest = Mapping[str, Any]
-
-
-def is_tag(name: str) -> bool:
-    """Tell whether ``name`` is one that this collection gives to snapshots and backups."""
-    return bool(_TAG.fullmatch(name))
-
-
-def expired(names: Iterable[str], kept: int) -> list[str]:
-    """Return the tags of this collection among ``names`` except the ``kept`` newest, at least one."""
-    return sorted(filter(is_tag, names))[: -max(kept, 1)]
-
-
-def release(version: str) -> tuple[int, ...]:
-    """Return ``version`` such that releases compare; what follows the numbers does not count."""
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def restore_problems(
@@ -59,10 +40,8 @@ def restore_problems(
             f"the backup is of a ring of {', '.join(sorted(manifest['ring']))}, and this would be one of "
             f"{', '.join(sorted(ring))}; restore all of its nodes at once, and no other"
         )
-    if release(manifest["version"]) > release(version):
+    if _backup.release(manifest["version"]) > _backup.release(version):
         yield f"the backup was made by Cassandra {manifest['version']}, which {version} may not read"
-    if data and not is_forced:
-        yield (
-            f"the node has data, last written {data}, which would be lost; take a backup of them first, and set "
-            "cassandra_restore_over_data: true to give them up"
-        )
+    problem = _backup.data_problem("cassandra_restore_over_data", data, is_forced)
+    if problem:
+        yield problem

@@ -77,13 +77,11 @@ removed:
   elements: str
 """
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra_backup, _cassandra_client
+from ansible_collections.zerospof.temporal.plugins.module_utils import _backup_directory, _cassandra_client
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -114,7 +112,7 @@ def write(module: AnsibleModule, place: Path, snapshots: list[Path], session: Se
     """Write all files of the backup into ``place``."""
     tag, tables = module.params["tag"], module.params["data_directory"]
     said = manifest(session, module.params["name"], tag)
-    (place / "manifest.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    _backup_directory.write_manifest(place, said)
     # With the ids of the tables, which are part of the names of their directories.
     schema = _cassandra_client.rows(session, "DESCRIBE SCHEMA WITH INTERNALS")
     (place / "schema.cql").write_text("".join(f"{row.create_statement}\n\n" for row in schema), encoding="utf-8")
@@ -139,31 +137,20 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    tag, directory = module.params["tag"], Path(module.params["directory"])
-    done, begun = directory / tag, directory / f".{tag}"
+    tag, name = module.params["tag"], module.params["name"]
+    backups = _backup_directory.BackupDirectory(module, f"cassandra on {name}")
     snapshots = sorted(Path(module.params["data_directory"]).glob(f"*/*/snapshots/{tag}"))
-    present = [path.name for path in directory.iterdir()] if directory.exists() else []
-    is_new = tag not in present
-    removed = _cassandra_backup.expired({*present, tag}, module.params["kept"])
-    size = sum(path.lstat().st_size for snapshot in snapshots for path in snapshot.rglob("*") if path.is_file())
+    removed = backups.expired(module.params["kept"])
+    size = sum(_backup_directory.size(snapshot) for snapshot in snapshots)
     if not module.check_mode:
-        if is_new:
+        if backups.is_new:
             if not snapshots:
-                module.fail_json(msg=f"cassandra on {module.params['name']}: there is no snapshot {tag}")
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Of a run that died.
-            for left in directory.glob(f".{_cassandra_backup.PREFIX}*"):
-                shutil.rmtree(left)
-            free = shutil.disk_usage(directory).free
-            if size > free:
-                module.fail_json(msg=f"{directory}: the backup needs {size >> 20} MiB, and {free >> 20} MiB are free")
-            begun.mkdir(mode=0o700)
-            with _cassandra_client.connection(module) as session:
-                write(module, begun, snapshots, session)
-            begun.rename(done)
-        for old in removed:
-            shutil.rmtree(directory / old)
-    module.exit_json(changed=is_new or bool(removed), path=str(done), bytes=size, removed=removed)
+                module.fail_json(msg=f"cassandra on {name}: there is no snapshot {tag}")
+            backups.check_room(size)
+            with backups.begun() as place, _cassandra_client.connection(module) as session:
+                write(module, place, snapshots, session)
+        backups.remove(removed)
+    module.exit_json(changed=backups.is_new or bool(removed), path=str(backups.backup), bytes=size, removed=removed)
 
 
 if __name__ == "__main__":

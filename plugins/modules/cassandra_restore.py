@@ -76,18 +76,10 @@ manifest:
   type: dict
 """
 
-import json
-import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra_backup
-
-
-def last_written(directory: Path) -> str:
-    """Return when the newest table was written, empty when there is none."""
-    times = [path.stat().st_mtime for path in directory.glob("*/*/*-Data.db")]
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(max(times))) if times else ""
+from ansible_collections.zerospof.temporal.plugins.module_utils import _backup_directory, _cassandra_backup
 
 
 def main() -> None:
@@ -105,13 +97,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    directory, tables = Path(params["directory"]), Path(params["data_directory"])
-    backup = directory / params["tag"]
+    tables = Path(params["data_directory"])
     whose = f"cassandra on {params['node']['name']}"
-    if not _cassandra_backup.is_tag(params["tag"]) or not backup.is_dir():
-        there = ", ".join(sorted(path.name for path in directory.glob(f"{_cassandra_backup.PREFIX}*"))) or "none"
-        module.fail_json(msg=f"{whose}: {directory} has no backup {params['tag'] or 'without a tag'}; it has {there}")
-    manifest = json.loads((backup / "manifest.json").read_text(encoding="utf-8"))
+    backups = _backup_directory.BackupDirectory(module, whose)
+    manifest, backup = backups.read_manifest(), backups.backup
     if module.check_mode:
         problems = list(
             _cassandra_backup.restore_problems(
@@ -119,7 +108,7 @@ def main() -> None:
                 params["node"],
                 ring=params["ring"],
                 version=params["version"],
-                data=last_written(tables),
+                data=_backup_directory.last_written((tables, "*/*/*-Data.db")),
                 is_forced=params["over_data"],
             )
         )

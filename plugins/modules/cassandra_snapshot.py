@@ -55,7 +55,7 @@ cleared:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra_backup
+from ansible_collections.zerospof.temporal.plugins.module_utils import _backup
 
 
 def main() -> None:
@@ -69,11 +69,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     tag = module.params["tag"]
-    if not _cassandra_backup.is_tag(tag):
+    if not _backup.is_tag(tag):
         module.fail_json(msg=f"cassandra: {tag} is no tag such as zerospof-20261125T063000Z")
     present = {path.name for path in Path(module.params["data_directory"]).glob("*/*/snapshots/*")}
     is_new = tag not in present
-    cleared = _cassandra_backup.expired({*present, tag}, module.params["kept"])
+    cleared = _backup.expired({*present, tag}, module.params["kept"])
     if not module.check_mode:
         if is_new:
             module.run_command(["nodetool", "snapshot", "-t", tag], check_rc=True)
