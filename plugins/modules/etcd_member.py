@@ -77,10 +77,14 @@ bootstrap_environment:
   type: dict
 """
 
+import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _etcd, _etcdctl
+
+SETTLED_SECONDS = 15
 
 
 def own_url(module: AnsibleModule, port: int) -> str:
@@ -92,12 +96,18 @@ def own_url(module: AnsibleModule, port: int) -> str:
     return _etcd.url(address, port)
 
 
-def change(module: AnsibleModule, client: _etcdctl.Etcdctl, *arguments: str) -> None:
-    """Run a command that changes the ring; end with its reason when the ring refuses."""
+def change(module: AnsibleModule, client: _etcdctl.Etcdctl, *arguments: str) -> list[dict[str, Any]]:
+    """Run a command that changes the ring, and return its members; end with its reason when the ring refuses."""
     others = [endpoint for endpoint in client.endpoints if endpoint != own_url(module, module.params["client_port"])]
-    code, _, reason = client.run(*arguments, endpoints=others)
+    code, output, reason = client.run(*arguments, endpoints=others)
+    # A ring that has just grown wants its newest member to have stood for five seconds.
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while code != 0 and "unhealthy cluster" in reason and time.monotonic() < deadline:
+        time.sleep(1)
+        code, output, reason = client.run(*arguments, endpoints=others)
     if code != 0:
         module.fail_json(msg=f"etcd on {module.params['name']}: {' '.join(arguments)} failed: {reason}")
+    return (output or {}).get("members") or []
 
 
 def join(module: AnsibleModule) -> None:
@@ -118,7 +128,8 @@ def join(module: AnsibleModule) -> None:
         if plan.remove is not None:
             change(module, client, "member", "remove", f"{plan.remove:x}")
         if plan.add:
-            change(module, client, "member", "add", parameters["name"], f"--peer-urls={peer_url}")
+            # Asked again, a ring of one that has become one of two would not answer before this member runs.
+            ring = change(module, client, "member", "add", parameters["name"], f"--peer-urls={peer_url}")
     if plan.action == _etcd.BOOTSTRAP:
         inventory = [
             {"name": member["name"], "ID": 0, "peerURLs": [_etcd.url(member["address"], parameters["peer_port"])]}
@@ -129,7 +140,6 @@ def join(module: AnsibleModule) -> None:
             "ETCD_INITIAL_CLUSTER": _etcd.initial_cluster(inventory, parameters["members"], parameters["peer_port"]),
         }
     elif plan.action == _etcd.JOIN:
-        ring = client.ring(excluding=own_client_url) or ring
         environment = {
             "ETCD_INITIAL_CLUSTER_STATE": "existing",
             "ETCD_INITIAL_CLUSTER": _etcd.initial_cluster(ring, parameters["members"], parameters["peer_port"]),
