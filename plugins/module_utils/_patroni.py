@@ -17,6 +17,9 @@ LEADERS = frozenset({"leader", "master", "standby_leader"})
 QUORUM = "quorum_standby"
 SYNCHRONOUS = frozenset({"sync_standby", QUORUM})
 
+# Mappings of the dynamic configuration that become exactly the wanted ones.
+EXACT = ("postgresql.parameters",)
+
 # Members report "streaming" for themselves from 3.1 on; before, a replica that follows says "running".
 _STREAMING_SINCE = (3, 1)
 

@@ -67,8 +67,6 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni, _patroni_rest
 
-EXACT = ("postgresql.parameters",)
-
 
 def main() -> None:
     """Run the module."""
@@ -93,7 +91,7 @@ def main() -> None:
         )
 
     before = current or {}
-    patch = _patroni.patch(before, module.params["config"], EXACT)
+    patch = _patroni.patch(before, module.params["config"], _patroni.EXACT)
     if patch and not module.check_mode:
         answers = {}
         for member in module.params["members"]:
