@@ -17,3 +17,9 @@ def test_a_backup_is_made_of_each_tier_and_replaces_no_data_unasked(cluster: Liv
         refused = cluster.run("restore", "-e", f"{role}_restore_tag={tags[role]}")
         assert refused.code != 0
         assert f"{role}_restore_over_data" in refused.reasons
+
+
+def test_a_restore_without_a_backup_is_refused(cluster: LiveCluster) -> None:
+    refused = cluster.run("restore")
+    assert refused.code != 0
+    assert "set etcd_restore_tag, patroni_restore_tag or cassandra_restore_tag" in " ".join(refused.reasons.split())
