@@ -6,9 +6,10 @@ Pure functions over what every host says of its units; nothing here talks to a h
 * A *batch* holds the hosts that restart side by side. It never holds hosts of two zones, with one exception: hosts on
   which nothing of the tier runs are started first and together, because nothing is lost by that and the gates after it
   need them. Hosts on which a part of it does not run come next, zone by zone, because the rest of it may serve.
-* ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], leads, holds_vip, rack}}`` of the hosts
-  that the run may touch. ``interrupted`` are the tiers in which an earlier run left the host half-way, for example
-  drained on the balancers. ``leads``: it is the primary of PostgreSQL. ``rack``: the one of Cassandra.
+* ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], moves: {tier: reason}, leads, holds_vip,
+  rack}}`` of the hosts that the run may touch. ``interrupted`` are the tiers in which an earlier run left the host
+  half-way, for example drained on the balancers. ``moves`` are those whose release this run changes. ``leads``: it is
+  the primary of PostgreSQL. ``rack``: the one of Cassandra.
 """
 
 from __future__ import annotations
@@ -91,6 +92,10 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool) -> Due | No
     waiting = [unit for unit in units if unit["state"] == _units.PENDING]
     reasons = [f"{unit['name']}: {'; '.join(unit['reasons'])}" for unit in waiting]
     names = {unit["name"] for unit in (units if force else waiting)}
+    if move := state.get("moves", {}).get(tier):
+        reasons.append(move)
+        # They are other software, which this run leaves as it is.
+        names |= {unit["name"] for unit in units} - set(PATH_TO_DATABASE)
     if names.intersection(PATH_TO_DATABASE):
         # The pooler stops before the proxy below it and after the services above, if all are in one transaction.
         names |= {unit["name"] for unit in units} - {DATABASE_PROXY}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils import _schema_stores
@@ -26,15 +28,18 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     **_schema_stores.ARGUMENTS,
 }
 CONNECT_SECONDS = 5
+# What was counted at the last ANALYZE or VACUUM, or since; -1 for never.
+SIZES = """
+SELECT c.relname, GREATEST(c.reltuples, s.n_live_tup, 0)::bigint, pg_total_relation_size(c.oid)
+FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+WHERE c.relname = ANY(%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+ORDER BY c.relname
+"""
 
 
-def version_in(database: str, parameters: dict[str, Any]) -> str | None:
-    """Return the version of the schema in ``database``, ``None`` when it holds none.
-
-    Raises:
-        SchemaError: the database does not answer or refuses.
-    """
-    place = f"{parameters['address']}:{parameters['port']}/{database}"
+@contextlib.contextmanager
+def _cursor(database: str, parameters: dict[str, Any], what: str) -> Iterator[Any]:
+    """Give a cursor in ``database``; an error becomes a :class:`SchemaError`, which says that ``what`` is not known."""
     try:
         connection = psycopg2.connect(
             host=parameters["address"],
@@ -50,15 +55,42 @@ def version_in(database: str, parameters: dict[str, Any]) -> str | None:
         )
         try:
             with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT curr_version FROM schema_version WHERE version_partition = 0 AND db_name = %s", (database,)
-                )
-                row = cursor.fetchone()
+                yield cursor
         finally:
             connection.close()
     except psycopg2.Error as error:
-        if error.pgcode == psycopg2.errorcodes.UNDEFINED_TABLE:
-            return None
+        place = f"{parameters['address']}:{parameters['port']}/{database}"
         reason = " ".join(str(error).split())
-        raise _schema_stores.SchemaError(f"{place}: the version of the schema cannot be read: {reason}") from error
+        raise _schema_stores.SchemaError(f"{place}: {what} cannot be read: {reason}") from error
+
+
+def version_in(database: str, parameters: dict[str, Any]) -> str | None:
+    """Return the version of the schema in ``database``, ``None`` when it holds none.
+
+    Raises:
+        SchemaError: the database does not answer or refuses.
+    """
+    with _cursor(database, parameters, "the version of the schema") as cursor:
+        try:
+            cursor.execute(
+                "SELECT curr_version FROM schema_version WHERE version_partition = 0 AND db_name = %s", (database,)
+            )
+        except psycopg2.Error as error:
+            if error.pgcode == psycopg2.errorcodes.UNDEFINED_TABLE:
+                return None
+            raise
+        row = cursor.fetchone()
     return row[0] if row else None
+
+
+def sizes_in(database: str, tables: list[str], parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return those of ``tables`` that are in ``database``, ``[{name, rows, bytes}]``; the rows are an estimate.
+
+    Raises:
+        SchemaError: the database does not answer or refuses.
+    """
+    if not tables:
+        return []
+    with _cursor(database, parameters, "the size of tables") as cursor:
+        cursor.execute(SIZES, (tables,))
+        return [{"name": name, "rows": rows, "bytes": size} for name, rows, size in cursor.fetchall()]

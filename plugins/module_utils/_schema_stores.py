@@ -22,12 +22,16 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
             "schema": {"type": "str", "required": True},
         },
     },
-    "tool": {"type": "path", "required": True},
+    "tool": {"type": "path"},
 }
+# For whoever changes a schema.
+NEEDS_TOOL: dict[str, dict[str, Any]] = {"tool": {"type": "path", "required": True}}
 
 Store = dict[str, str]
 VersionIn = Callable[[str], str | None]
 """Returns the version of the schema in a database, ``None`` when it holds none; raises :class:`SchemaError`."""
+SizesIn = Callable[[str], list[dict[str, Any]]]
+"""Returns tables of a database with their sizes; raises :class:`SchemaError`."""
 
 
 class SchemaError(RuntimeError):
@@ -113,14 +117,20 @@ def _converge(
     return {"database": database, "before": before, "after": after, "expected": expected}
 
 
-def inform(module: AnsibleModule, version_in: VersionIn) -> None:
-    """Tell which version the schema of every store has and which are too old, and end the module."""
+def inform(module: AnsibleModule, version_in: VersionIn, sizes_in: SizesIn = lambda _: []) -> None:
+    """Tell which version the schema of every store has and which are too old, and end the module.
+
+    Without a tool nobody knows what is expected, and none is too old.
+    """
+    tool = module.params["tool"]
     try:
         stores = [
             {
                 "database": store["database"],
+                "schema": store["schema"],
                 "version": version_in(store["database"]),
-                "expected": expected_by(module.params["tool"], store["schema"]),
+                "expected": expected_by(tool, store["schema"]) if tool else None,
+                "tables": sizes_in(store["database"]),
             }
             for store in module.params["stores"]
         ]
@@ -130,6 +140,6 @@ def inform(module: AnsibleModule, version_in: VersionIn) -> None:
         f"{store['database']}: the schema is at {store['version'] or 'no version'},"
         f" the server expects at least {store['expected']}"
         for store in stores
-        if _schema.is_older(store["version"], store["expected"])
+        if store["expected"] and _schema.is_older(store["version"], store["expected"])
     ]
     module.exit_json(changed=False, stores=stores, problems=problems)

@@ -73,7 +73,9 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _schema_k
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_schema_keyspace.ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=_schema_keyspace.ARGUMENTS | _schema_stores.NEEDS_TOOL, supports_check_mode=True
+    )
     parameters = module.params
 
     def environment(keyspace: str) -> dict[str, str]:

@@ -13,6 +13,10 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Compares the version in each keyspace with the version that a release of the server expects.
   - A server refuses to start on a schema that is older; one that is newer is fine.
+options:
+  tool:
+    description: Path of the schema tool of the release whose schema is wanted. Without it only what is there is told.
+    type: path
 extends_documentation_fragment:
   - zerospof.temporal.schema
   - zerospof.temporal.cassandra
@@ -52,12 +56,19 @@ stores:
     database:
       description: Name of the keyspace.
       type: str
+    schema:
+      description: Name of the schema that it holds.
+      type: str
     version:
       description: Version in the keyspace; none for a keyspace without a schema.
       type: str
     expected:
-      description: Version that the release expects.
+      description: Version that the release expects; none without O(tool).
       type: str
+    tables:
+      description: Empty, because no version of a schema in Cassandra writes a table anew.
+      type: list
+      elements: dict
 problems:
   description: The schemas that are too old, one sentence each.
   returned: success

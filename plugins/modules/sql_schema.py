@@ -77,7 +77,9 @@ PLUGIN = "postgres12_pgx"
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_schema_database.ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=_schema_database.ARGUMENTS | _schema_stores.NEEDS_TOOL, supports_check_mode=True
+    )
     parameters = module.params
 
     def version_in(database: str) -> str | None:

@@ -13,6 +13,15 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Compares the version in each database with the version that a release of the server expects.
   - A server refuses to start on a schema that is older; one that is newer is fine.
+options:
+  tool:
+    description: Path of the schema tool of the release whose schema is wanted. Without it only what is there is told.
+    type: path
+  tables:
+    description: Names of tables whose size is told for each database that has them.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - zerospof.temporal.schema
   - zerospof.temporal.schema.postgresql
@@ -53,12 +62,21 @@ stores:
     database:
       description: Name of the database.
       type: str
+    schema:
+      description: Name of the schema that it holds.
+      type: str
     version:
       description: Version in the database; none for a database without a schema.
       type: str
     expected:
-      description: Version that the release expects.
+      description: Version that the release expects; none without O(tool).
       type: str
+    tables:
+      description:
+        - Those of O(tables) that are there, as C({name, rows, bytes}). The rows are an estimate, the bytes are those of
+          the table with its indexes.
+      type: list
+      elements: dict
 problems:
   description: The schemas that are too old, one sentence each.
   returned: success
@@ -72,10 +90,15 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _schema_d
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=_schema_database.ARGUMENTS, supports_check_mode=True)
+    tables = {"tables": {"type": "list", "elements": "str", "default": []}}
+    module = AnsibleModule(argument_spec=_schema_database.ARGUMENTS | tables, supports_check_mode=True)
     if _schema_database.PSYCOPG2_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=_schema_database.PSYCOPG2_IMPORT_ERROR)
-    _schema_stores.inform(module, lambda database: _schema_database.version_in(database, module.params))
+    _schema_stores.inform(
+        module,
+        lambda database: _schema_database.version_in(database, module.params),
+        lambda database: _schema_database.sizes_in(database, module.params["tables"], module.params),
+    )
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ ORDER = (
     "test_verification.py",
     "test_ring_growth.py",
     "test_ring_loss.py",
+    "test_rolling_upgrade.py",
 )
 
 

@@ -235,6 +235,28 @@ def test_a_host_that_was_left_half_way_is_completed_and_not_restarted() -> None:
     assert found["reasons"] == [_rolling.INTERRUPTED]
 
 
+def test_what_changes_its_release_restarts_without_its_way_to_the_database() -> None:
+    groups = inventory(6)
+    seen = states(groups)
+    for name in groups["temporal_servers"]:
+        seen[name]["moves"] = {"temporal_servers": "1.30.6 becomes 1.31.2"}
+    made = plan(groups, seen, tiers=["temporal_servers"], canary=True)
+    assert batches(made, "temporal_servers")[:2] == [["temporal-a0"], ["temporal-a1"]]
+    found = _rolling.rolling_host(made, "temporal_servers", "temporal-c1")
+    assert found["units"] == [unit for unit in RUNNING["temporal_servers"] if unit.startswith("temporal-")]
+    assert (found["reasons"], found["together"]) == (["1.30.6 becomes 1.31.2"], False)
+    assert [step["step"] for step in made["steps"]] == ["temporal_servers"]
+
+
+def test_a_pooler_that_waits_restarts_with_those_that_change_their_release() -> None:
+    groups = inventory(3)
+    seen = states(groups, **{"temporal-b0": {"pgbouncer.service": ["/x is missing"]}})
+    seen["temporal-b0"]["moves"] = {"temporal_servers": "1.30.6 becomes 1.31.2"}
+    found = _rolling.rolling_host(plan(groups, seen), "temporal_servers", "temporal-b0")
+    assert found["together"] is True
+    assert set(found["units"]) == set(RUNNING["temporal_servers"]) - {"haproxy-database.service"}
+
+
 def test_a_service_that_never_ran_is_left_to_site() -> None:
     groups = inventory(3)
     seen = states(groups)
