@@ -60,6 +60,8 @@ _SECRET_TEXT = re.compile(
     r"|\bauthorization:?\s+(bearer|basic)\s+\S",
     re.IGNORECASE,
 )
+# What entry points of roles tell, in a play before.
+OUTPUT = "_result"
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _CLUSTER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -88,7 +90,7 @@ def _name_problems(cluster: Cluster) -> Iterator[str]:
     unknown: dict[str, list[str]] = {}
     for host in cluster.hosts:
         for name in cluster.hostvars[host]:
-            if name not in known:
+            if name not in known and not name.endswith(OUTPUT):
                 unknown.setdefault(name, []).append(host)
     for name, hosts in unknown.items():
         where = cluster.where(hosts)

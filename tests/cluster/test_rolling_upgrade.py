@@ -39,19 +39,25 @@ def set_version(cluster: LiveCluster, version: str) -> None:
 
 @pytest.fixture(scope="module")
 def fleet(running: str | None) -> Iterator[LiveCluster]:
-    """A cluster of the older release; one of its own, because no other test could go on with it."""
-    cluster = LiveCluster("basic", running or NAME, None if running else SUBNET, None if running else IMAGE)
-    if running is None:
-        lab("down", "--name", NAME, "--missing-ok")
-        lab("up", "--name", NAME, "--inventory", str(cluster.inventory), "--subnet", SUBNET, "--image", IMAGE)
-    set_version(cluster, NEW)
+    """A cluster of the older release; one of its own, because no other test could go on with it.
+
+    One that is ``running`` has that release and artifacts of both, and is given back so.
+    """
+    if running is not None:
+        cluster = LiveCluster("basic", running)
+        set_version(cluster, OLD)
+        yield cluster
+        return
+    cluster = LiveCluster("basic", NAME, SUBNET, IMAGE)
+    lab("down", "--name", NAME, "--missing-ok")
     prepare(cluster)
-    set_version(cluster, OLD)
-    prepare(cluster)
+    for release in (NEW, OLD):
+        set_version(cluster, release)
+        artifacts = cluster.run("artifacts")
+        assert artifacts.code == 0, artifacts.reasons
     deploy(cluster)
     yield cluster
-    if running is None:
-        lab("down", "--name", NAME)
+    lab("down", "--name", NAME)
 
 
 def programs(view: View) -> dict[str, set[str]]:

@@ -411,6 +411,10 @@ def test_names_that_other_roles_and_companies_use_are_free() -> None:
     assert with_inputs(**dict.fromkeys(NAMES_OF_OTHERS.split(), "x")) == []
 
 
+def test_what_an_entry_point_of_a_role_told_before_is_no_slip() -> None:
+    assert with_inputs(temporal_server_releases_result={}) == []
+
+
 def test_an_unknown_variable_of_some_hosts_names_them() -> None:
     found = after(lambda _, hostvars: hostvars["two"].update(haproxy_bogus=1))
     assert found[0].startswith("haproxy_bogus on two: is no variable of this collection")
