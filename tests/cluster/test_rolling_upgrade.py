@@ -178,6 +178,7 @@ def test_nothing_is_gone_back_to_before_the_first_upgrade(fleet: LiveCluster) ->
 
 def test_a_canary_that_fails_goes_back_by_its_link_and_the_others_are_not_touched(fleet: LiveCluster) -> None:
     view = fleet.view
+    set_version(fleet, NEW)
     before = starts(view, "temporal_servers")
     damage(fleet, "server-a")
     try:
@@ -210,6 +211,7 @@ def damage(cluster: LiveCluster, host: str) -> None:
 
 def test_an_upgrade_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path: Path) -> None:
     view = fleet.view
+    set_version(fleet, NEW)
     with ledger(view, tmp_path / "ledger.sqlite") as books:
         run = run_marked(fleet.playbook("rolling_upgrade"), books)
     print(*run.parts, sep="\n")
@@ -227,6 +229,7 @@ def test_an_upgrade_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path
 
 def test_a_rollback_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path: Path) -> None:
     view = fleet.view
+    set_version(fleet, NEW)
     with ledger(view, tmp_path / "ledger.sqlite") as books:
         run = run_marked(fleet.playbook("rollback"), books)
     print(*run.parts, sep="\n")
@@ -243,6 +246,7 @@ def test_a_rollback_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path
 def test_a_control_node_that_dies_half_way_is_no_loss(fleet: LiveCluster, tmp_path: Path) -> None:
     """Killed in the second batch; a second run goes on without the host that was done."""
     view = fleet.view
+    set_version(fleet, NEW)
     with ledger(view, tmp_path / "ledger.sqlite") as books:
         kill_when(fleet.playbook("rolling_upgrade"), "TASK .*The services restart", after="batch 2 of 3")
         first = starts(view, "temporal_servers")
