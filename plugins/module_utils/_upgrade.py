@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils import _schema
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 CASSANDRA = "cassandra/temporal"
 POSTGRESQL = "postgresql/v12/temporal"
@@ -129,10 +130,9 @@ def migrations(schemas: Sequence[Mapping[str, Any]], target: str) -> list[dict[s
 
 def _size(rewrite: Mapping[str, Any]) -> str:
     times = "once" if rewrite["times"] == 1 else f"{rewrite['times']} times"
-    return (
-        f"writes {rewrite['table']} anew {times}: about {rewrite['rows']} rows, {math.ceil(rewrite['bytes'] / 2**20)}"
-        f" MiB, {math.ceil(rewrite['seconds'])} s in which no search is answered"
-    )
+    size = f"{counted(rewrite['rows'], 'row')}, {math.ceil(rewrite['bytes'] / 2**20)} MiB"
+    seconds = math.ceil(rewrite["seconds"])
+    return f"writes {rewrite['table']} anew {times}: about {size}, {seconds} s in which no search is answered"
 
 
 def _lock_problems(steps: Sequence[Mapping[str, Any]], limit: float) -> list[str]:

@@ -149,7 +149,7 @@ def test_what_must_not_be_is_refused_before_anything_is_touched(
     before = whole(fleet.view)
     refused = fleet.run("rolling_upgrade", *options)
     assert refused.code != 0
-    assert "Nothing was changed" in refused.output
+    assert "with this way; nothing was changed" in refused.output
     assert [reason for reason in reasons if reason not in refused.output] == []
     assert whole(fleet.view) == before
 
