@@ -1,21 +1,22 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The zerospof.temporal maintainers
 # Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
-"""Ansible module: the data of a ring of one member, made of a snapshot and proved."""
+"""Ansible module: the data of a member, made of a snapshot that was proved."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_restore
-short_description: Make data of a snapshot with which a member can found the ring anew
+short_description: Make the data of a member out of a snapshot of its ring
 version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
   - In check mode it refuses when the backup is damaged, of another cluster or of a newer release, when members are left
     out, and when the member of this host has data.
-  - Otherwise it makes O(target) out of the snapshot, without asking again, and proves it. A ring of this member alone
-    starts with it behind a port that nobody knows, answers, and forgets the keys that were true at one moment alone,
-    such as who leads.
+  - With O(state=proved) it makes O(snapshot) out of the backup, without asking again. A ring of this member alone
+    starts with the backup behind a port that nobody knows, answers, and forgets the keys that were true at one moment
+    alone, such as who leads; what it then holds is O(snapshot).
+  - With O(state=unpacked) it makes O(target) out of O(snapshot). All members need the same one and the same O(token).
   - What runs on the host is not touched.
 extends_documentation_fragment:
   - zerospof.temporal.etcd
@@ -27,6 +28,15 @@ attributes:
     description: There is no text to compare.
     support: none
 options:
+  state:
+    description: What to make.
+    type: str
+    choices: [proved, unpacked]
+    default: proved
+  snapshot:
+    description: File with the snapshot that all members get.
+    type: path
+    required: true
   peer_port:
     description: Port on which the members talk to each other.
     type: int
@@ -48,7 +58,7 @@ options:
     type: path
     required: true
   target:
-    description: Directory to make; what an interrupted run left there goes.
+    description: Data directory to make; what an interrupted run left there goes.
     type: path
     required: true
   token:
@@ -88,6 +98,7 @@ EXAMPLES = r"""
     tag: zerospof-20261125T063000Z
     directory: /mnt/backups/etcd
     data_directory: /var/lib/etcd/temporal
+    snapshot: /var/lib/etcd/temporal.restored.db
     target: /var/lib/etcd/temporal.restored
     token: temporal-20261126T100000Z
     source: db-a
@@ -101,7 +112,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 forgotten:
-  description: Keys of the snapshot that were true at one moment alone and are not in O(target).
+  description: Keys of the backup that were true at one moment alone and are not in O(snapshot).
   returned: success
   type: list
   elements: str
@@ -172,18 +183,17 @@ def check(module: AnsibleModule, client: _etcdctl.Etcdctl, backups: _backup_dire
         _, status, _ = client.offline("snapshot", "status", str(snapshot))
         sha256 = module.sha256(str(snapshot)) or "none"
         problems.append(_etcd_backup.damage(params["manifest"], sha256=sha256, status=status or {}))
-        # The database, and a log beside it.
-        free = shutil.disk_usage(target.parent).free
-        problems.append(_backup.too_full(str(target.parent), 2 * params["manifest"]["bytes"], free))
+    # The snapshot, the database that is made of it, and a log beside it.
+    free = shutil.disk_usage(target.parent).free
+    problems.append(_backup.too_full(str(target.parent), 3 * params["manifest"]["bytes"], free))
     if any(problems):
         refuse(module, "; ".join(filter(None, problems)))
 
 
-def unpack(module: AnsibleModule, client: _etcdctl.Etcdctl, snapshot: Path) -> None:
-    """Make the data directory of a ring of this member alone."""
+def unpack(module: AnsibleModule, client: _etcdctl.Etcdctl, snapshot: Path, members: list[dict[str, str]]) -> None:
+    """Make the data directory of this host in a new ring of ``members``."""
     params = module.params
-    address = next(member["address"] for member in params["members"] if member["name"] == params["name"])
-    peer = _etcd.url(address, params["peer_port"])
+    peers = {member["name"]: _etcd.url(member["address"], params["peer_port"]) for member in members}
     shutil.rmtree(params["target"], ignore_errors=True)
     code, _, reason = client.offline(
         "snapshot",
@@ -191,8 +201,8 @@ def unpack(module: AnsibleModule, client: _etcdctl.Etcdctl, snapshot: Path) -> N
         str(snapshot),
         f"--data-dir={params['target']}",
         f"--name={params['name']}",
-        f"--initial-cluster={params['name']}={peer}",
-        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster={','.join(f'{name}={url}' for name, url in peers.items())}",
+        f"--initial-advertise-peer-urls={peers[params['name']]}",
         f"--initial-cluster-token={params['token']}",
     )
     if code != 0:
@@ -230,7 +240,9 @@ def prove(module: AnsibleModule, client: _etcdctl.Etcdctl) -> list[str]:
                     said = log.read().decode(errors="replace").strip().splitlines() or ["nothing"]
                     refuse(module, f"no ring starts with the snapshot; etcd says: {said[-1]}")
                 time.sleep(0.2)
-            return forget(module, client, endpoint)
+            forgotten = forget(module, client, endpoint)
+            save(module, client, endpoint)
+            return forgotten
         finally:
             process.terminate()
             process.wait()
@@ -254,11 +266,23 @@ def forget(module: AnsibleModule, client: _etcdctl.Etcdctl, endpoint: str) -> li
     return momentary
 
 
+def save(module: AnsibleModule, client: _etcdctl.Etcdctl, endpoint: str) -> None:
+    """Keep what the ring holds as the snapshot for all members."""
+    snapshot = module.params["snapshot"]
+    arguments = ("snapshot", "save", snapshot)
+    code, _, reason = client.run(*arguments, endpoints=[endpoint], timeout=_etcdctl.SNAPSHOT_TIMEOUT)
+    if code != 0:
+        refuse(module, f"there is no snapshot for the members: {reason}")
+    Path(snapshot).chmod(0o600)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             **_etcdctl.ARGUMENTS,
+            "state": {"type": "str", "choices": ["proved", "unpacked"], "default": "proved"},
+            "snapshot": {"type": "path", "required": True},
             "peer_port": {"type": "int", "default": 2380},
             "cluster": {"type": "str", "required": True},
             "tag": {"type": "str", "required": True},
@@ -278,9 +302,15 @@ def main() -> None:
     forgotten: list[str] = []
     if module.check_mode:
         check(module, client, backups)
-    else:
-        unpack(module, client, backups.backup / _etcdctl.SNAPSHOT)
+    elif module.params["state"] == "proved":
+        alone = [member for member in module.params["members"] if member["name"] == module.params["name"]]
+        unpack(module, client, backups.backup / _etcdctl.SNAPSHOT, alone)
         forgotten = prove(module, client)
+        shutil.rmtree(module.params["target"])
+    else:
+        snapshot = Path(module.params["snapshot"])
+        unpack(module, client, snapshot, module.params["members"])
+        snapshot.unlink()
     module.exit_json(changed=True, forgotten=forgotten)
 
 
