@@ -68,6 +68,7 @@ test: deps ## Run all tests on real clusters and print what each took
 
 .PHONY: molecule
 molecule: deps ## Test one role on lab hosts: make molecule ROLE=etcd
+	$(if $(wildcard molecule/$(or $(ROLE),none)/molecule.yml),,$(error ROLE is one of: $(patsubst molecule/%/molecule.yml,%,$(sort $(wildcard molecule/*/molecule.yml)))))
 	@python -m lab.software
 	@molecule test --scenario-name $(ROLE)
 

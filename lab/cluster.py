@@ -163,7 +163,12 @@ Try next (tools are in .cache/venv/bin):
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="ha_postgresql", help="an inventory of inventories/")
+    parser.add_argument(
+        "--profile",
+        default="ha_postgresql",
+        choices=sorted(folder.name for folder in (ROOT / "inventories").iterdir()),
+        help="an inventory of inventories/",
+    )
     parser.add_argument("--name", default="lab", help="name of the lab")
     parser.add_argument("--subnet", help="a /24 instead of the one of the inventory")
     parser.add_argument("--image", help="operating system of all hosts instead of that of the inventory: debian-12")

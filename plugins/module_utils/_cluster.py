@@ -133,7 +133,10 @@ class Cluster:
         if without:
             hosts_by_value.setdefault(repr(option.get("default")), (option.get("default"), []))[1].extend(without)
         for value, hosts in hosts_by_value.values():
-            if value is None or (isinstance(value, str) and "{{" in value):
+            if value is None:
+                self.type_problems += self._without_value(name, hosts)
+                continue
+            if isinstance(value, str) and "{{" in value:
                 continue
             if isinstance(value, Unresolved):
                 self.type_problems += self._unresolved(name, value, hosts)
@@ -143,6 +146,12 @@ class Cluster:
             self.type_problems += [f"{name}{self.where(hosts)}: {fault}" for fault in faults]
             if not faults:
                 yield result.validated_parameters[name], hosts
+
+    def _without_value(self, name: str, hosts: Sequence[str]) -> Iterator[str]:
+        """Yield the problem of a name that the inventory has with nothing behind it; missing secrets are told apart."""
+        empty = [host for host in hosts if name in self.hostvars[host]]
+        if empty and name not in SECRET_OPTIONS:
+            yield f"{name}{self.where(empty)}: has no value; give it one or take the line out"
 
     def _unresolved(self, name: str, value: Unresolved, hosts: Sequence[str]) -> Iterator[str]:
         """Yield the problem of a template; what it will be given by facts or role defaults is no problem yet."""
@@ -168,7 +177,11 @@ def _faults(name: str, option: Mapping[str, Any], value: Any, messages: Sequence
     if kind in ("str", "path") and isinstance(value, list | dict):
         yield f"must be text, not {shown(value)}; correct the value"
     names = option.get("options", {})
+    # An element of a list is told of twice: once as text that is no dictionary, once as an element that is none.
+    elements = any(message.startswith("Elements value") for message in messages)
     for message in messages:
+        if elements and message.startswith("dictionary requested"):
+            continue
         unknown = re.match(rf"{name}\.([\w.]+)\. Supported parameters", message)
         if unknown:
             key = unknown[1].rpartition(".")[2]

@@ -31,6 +31,9 @@ _HOST_NAME = re.compile(
 
 def placement_problems(cluster: Cluster) -> Iterator[str]:
     """Yield the problems of zones, tiers, promises and addresses."""
+    if not cluster.groups.get("all"):
+        yield "inventory: has no host; see that -i names the inventory and that it can be read"
+        return
     for check in (_zone_problems, _tier_problems, _claim_problems, _address_problems):
         yield from check(cluster)
 
@@ -141,7 +144,8 @@ def _address_problems(cluster: Cluster) -> Iterator[str]:
         address = address_of(host, {host: variables})
         addresses.setdefault(address, []).append(host)
         if not _is_address(address):
-            yield f"{host}: {address} is no IP address, which the services need; set temporal_address"
+            fault = "has no address" if address == host else f"{address} is no IP address, which the services need"
+            yield f"{host}: {fault}; set {'ansible_host' if address == host else 'temporal_address'}"
         if not _HOST_NAME.fullmatch(host):
             yield f"{host}: is no host name, which its certificates need; rename the host in the inventory"
     for address, hosts in addresses.items():

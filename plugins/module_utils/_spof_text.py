@@ -45,6 +45,11 @@ def _reasons(tier: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _without_hosts(groups: Sequence[str]) -> str:
+    """Say which groups have nobody who could be a point of failure, but a cluster needs; empty when none is."""
+    return f", but there is no host in {', '.join(groups)}, without which nothing works" if groups else ""
+
+
 def report_text(report: Mapping[str, Any]) -> str:
     """Return the report for people: a table, then every single point of failure, every "no" and the assumptions."""
     zones = report["zones"]
@@ -67,7 +72,8 @@ def report_text(report: Mapping[str, Any]) -> str:
         ]
     )
     points = report["single_points_of_failure"]
-    lines += ["", f"Single points of failure: {len(points) or 'none'}"]
+    empty = [tier["group"] for tier in report["tiers"] if not (tier["unplaced"] or any(tier["members"].values()))]
+    lines += ["", f"Single points of failure: {len(points) or 'none'}{_without_hosts(empty)}"]
     for number, point in enumerate(points, 1):
         place = f" in {point['zone']}" if point["kind"] == "host" and point["zone"] else ""
         what = "zone " if point["kind"] == "az" else ""

@@ -10,6 +10,7 @@ Pure functions over the two magic variables ``groups`` and ``hostvars``; nothing
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, NotRequired, TypedDict
@@ -31,6 +32,8 @@ REQUIRED_TIERS = {
     "ha_cassandra": ("load_balancers", "temporal_servers", "cassandra", "postgresql", "etcd"),
 }
 CLIENTS = "clients"
+# A slip of a letter or two, but not new_load_balancers, which belongs to another cluster.
+SIMILARITY_OF_GROUPS = 0.9
 
 Groups = Mapping[str, Sequence[str]]
 HostVars = Mapping[str, Mapping[str, Any]]
@@ -90,11 +93,16 @@ def hosts_by_tier(groups: Groups, tiers: Tiers | None = None) -> dict[str, list[
 
 def missing_tiers(groups: Groups, profile: str, tiers: Tiers | None = None) -> list[str]:
     """Say for each tier that ``profile`` requires and that has no host what is missing."""
-    return [
-        f"{tier_group(tier, tiers)}: the group has no host, but profile {profile} needs one; add hosts to it"
-        for tier in REQUIRED_TIERS.get(profile, ())
-        if not tier_hosts(tier, groups, tiers)
-    ]
+    played = {tier_group(tier, tiers) for tier in TIERS}
+    others = [name for name, hosts in groups.items() if hosts and name not in played]
+    found = []
+    for tier in REQUIRED_TIERS.get(profile, ()):
+        if not tier_hosts(tier, groups, tiers):
+            group = tier_group(tier, tiers)
+            alike = difflib.get_close_matches(group, others, n=1, cutoff=SIMILARITY_OF_GROUPS)
+            slip = f" or, if {alike[0]} is meant, correct that name" if alike else ""
+            found.append(f"{group}: the group has no host, but profile {profile} needs one; add hosts to it{slip}")
+    return found
 
 
 def tiers_by_host(groups: Groups, tiers: Tiers | None = None) -> dict[str, list[str]]:

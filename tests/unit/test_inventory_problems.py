@@ -203,6 +203,24 @@ def test_a_missing_tier_is_named_with_its_group() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("temporal_server", "add hosts to it or, if temporal_server is meant, correct that name"),
+        ("temporal-servers", "add hosts to it or, if temporal-servers is meant, correct that name"),
+        ("new_temporal_servers", "add hosts to it"),
+    ],
+)
+def test_a_group_that_looks_like_the_missing_one_is_named(name: str, remedy: str) -> None:
+    found = after(lambda groups, _: groups.update({name: groups.pop("temporal_servers")}))
+    assert f"temporal_servers: the group has no host, but profile ha_postgresql needs one; {remedy}" in found
+
+
+def test_an_inventory_without_hosts_is_no_sound_one() -> None:
+    found = problems({"all": [], "ungrouped": []}, {})
+    assert found == ["inventory: has no host; see that -i names the inventory and that it can be read"]
+
+
 # Cassandra
 
 
@@ -314,6 +332,11 @@ def test_equal_addresses_are_told_with_all_their_hosts() -> None:
 def test_an_address_must_be_a_number() -> None:
     found = after(lambda _, hostvars: hostvars["two"].update(ansible_host="two.example.org"))
     assert found == ["two: two.example.org is no IP address, which the services need; set temporal_address"]
+
+
+def test_a_host_without_address_is_told_so() -> None:
+    found = after(lambda _, hostvars: hostvars["two"].pop("ansible_host"))
+    assert found == ["two: has no address; set ansible_host"]
 
 
 @pytest.mark.parametrize(
@@ -449,6 +472,22 @@ def test_a_wrong_type_is_told_with_the_name_and_the_value(inputs: dict[str, Any]
     found = with_inputs(**inputs)
     assert len([problem for problem in found if all(word in problem for word in words)]) == 1, found
     assert "letmein" not in " ".join(found)
+
+
+def test_an_element_of_a_wrong_type_is_told_once() -> None:
+    found = with_inputs(temporal_namespaces=["production"])
+    assert len(found) == 1, found
+    assert found[0].startswith("temporal_namespaces: Elements value for option 'temporal_namespaces' is of type str")
+
+
+@pytest.mark.parametrize("name", ["temporal_vip", "temporal_ports", "temporal_client_networks", "haproxy_proxies"])
+def test_a_name_without_a_value_is_told(name: str) -> None:
+    assert with_inputs(**{name: None}) == [f"{name}: has no value; give it one or take the line out"]
+
+
+def test_a_name_without_a_value_on_one_host_names_it() -> None:
+    found = after(lambda _, hostvars: hostvars["two"].update(keepalived_virtual_router_id=None))
+    assert found == ["keepalived_virtual_router_id on two: has no value; give it one or take the line out"]
 
 
 def test_text_that_means_the_type_is_accepted() -> None:
