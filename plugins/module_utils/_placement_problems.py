@@ -92,7 +92,7 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
             f"{len(etcd) - 1} do: add or remove one"
         )
     profile = cluster.value("temporal_profile")
-    if profile == "ha_cassandra":
+    if profile == "ha_cassandra" and cluster.members("cassandra"):
         yield from _ring_problems(cluster)
     if profile not in HA_PROFILES:
         return

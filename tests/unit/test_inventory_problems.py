@@ -314,6 +314,11 @@ def test_a_replication_factor_that_racks_cannot_hold_is_refused(
     assert any(problem.startswith(message) for problem in cassandra(nodes, factor))
 
 
+def test_a_ring_without_nodes_is_told_once() -> None:
+    found = with_inputs(temporal_profile="ha_cassandra")
+    assert found == ["cassandra: the group has no host, but profile ha_cassandra needs one; add hosts to it"]
+
+
 def test_cassandra_hosts_in_a_profile_without_cassandra_are_refused() -> None:
     found = after(lambda groups, _: groups.update(cassandra=["one"]))
     assert any(

@@ -451,6 +451,7 @@ def test_an_inventory_without_hosts_is_refused_by_all_who_would_find_nothing_wro
     (tmp_path / "hosts.yml").write_text("all: {}\n")
     for playbook, words in (
         ("spof_report", "no group load_balancers, temporal_servers, "),
+        ("backup", "no group load_balancers, temporal_servers, "),
         ("preflight", "inventory: has no host; see that -i names the inventory"),
         ("verify", "load_balancers: the group has no host"),
     ):
