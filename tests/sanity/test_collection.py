@@ -40,6 +40,14 @@ def test_playbooks_are_found_by_name_and_parse(installed: Installed, playbook: s
     )
 
 
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_no_playbook_takes_an_inventory_without_hosts_for_a_cluster(installed: Installed, playbook: str) -> None:
+    """A misspelt path is one: each play would be skipped, and all would be well."""
+    done = installed.attempt(["ansible-playbook", f"zerospof.temporal.{playbook}", "-i", "inventories/misspelt"])
+    assert done.returncode != 0
+    assert "inventory: " in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_spof_report_needs_no_host(installed: Installed, profile: str) -> None:
     report = installed.place / f"{profile}.json"
