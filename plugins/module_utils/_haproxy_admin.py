@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 # Bits of HAProxy's server-t.h and check-t.h, as "show servers state" prints them.
@@ -100,6 +100,12 @@ class AdminSocket:
     def servers(self) -> list[Server]:
         """Return all servers of all proxies."""
         return parse_servers(self.ask("show stat -1 4 -1"), self.ask("show servers state"))
+
+
+def only_usable(servers: Sequence[Server]) -> str | None:
+    """Return the name of the one server to which new connections go, ``None`` when there is none or more than one."""
+    names = [server.name for server in servers if server.usable]
+    return names[0] if len(names) == 1 else None
 
 
 def parse_info(answer: str) -> dict[str, str]:

@@ -11,9 +11,9 @@ short_description: Make sure that the Patroni member of this host does not lead
 version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
-  - When the member of this host leads, the leadership moves to the standby that holds every acknowledged write and is
-    least behind. The module returns when that standby leads and, with O(follow), this member follows it.
-  - Refuses when no standby is fit. The only member of a cluster keeps its leadership.
+  - When the member of this host leads, the leadership moves to O(candidate), or to the standby that is least behind. It
+    holds every acknowledged write. The module returns when it leads and, with O(follow), this member follows it.
+  - Refuses when no standby, or not the O(candidate), is fit. The only member of a cluster keeps its leadership.
 extends_documentation_fragment:
   - zerospof.temporal.patroni
 attributes:
@@ -24,6 +24,10 @@ attributes:
     description: There are no files to show.
     support: none
 options:
+  candidate:
+    description: Name of the standby that is to lead; empty for the one that is least behind.
+    type: str
+    default: ""
   synchronous:
     description: Whether only a standby that confirms writes is fit.
     type: bool
@@ -91,6 +95,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_patroni_rest.ARGUMENTS,
+            "candidate": {"type": "str", "default": ""},
             "synchronous": {"type": "bool", "default": True},
             "follow": {"type": "bool", "default": True},
             "timeout_seconds": {"type": "int", "default": 60},
@@ -106,7 +111,7 @@ def main() -> None:
     _, own = patroni.call(name, "GET", "/patroni")
     version = own.get("patroni", {}).get("version", "0") if isinstance(own, dict) else "0"
     try:
-        heir = _patroni.heir(cluster, version, name, module.params["synchronous"])
+        heir = _patroni.heir(cluster, version, name, module.params["synchronous"], module.params["candidate"])
     except _patroni.RefusalError as refusal:
         refuse(module, str(refusal))
     if not module.check_mode:
