@@ -102,10 +102,12 @@ class AdminSocket:
         return parse_servers(self.ask("show stat -1 4 -1"), self.ask("show servers state"))
 
 
-def only_usable(servers: Sequence[Server]) -> str | None:
-    """Return the name of the one server to which new connections go, ``None`` when there is none or more than one."""
-    names = [server.name for server in servers if server.usable]
-    return names[0] if len(names) == 1 else None
+def has_another(servers: Sequence[Server], former: str) -> bool:
+    """Tell whether new connections go to another server than ``former``.
+
+    ``former`` may not have been found down yet: who connects to it then is refused, and sent to the other one.
+    """
+    return any(server.usable and server.name != former for server in servers)
 
 
 def parse_info(answer: str) -> dict[str, str]:

@@ -38,6 +38,13 @@ options:
         queries of clients waiting meanwhile does not.
     type: bool
     default: true
+  signal:
+    description:
+      - A file whose appearance on this host begins the hand-over; it is removed then. Empty to begin at once.
+      - As an asynchronous task, the module is then ready when it is told to go, and queries that wait meanwhile do not
+        wait for its start. Without the signal nothing happens within O(timeout_seconds), and the module fails.
+    type: path
+    default: ""
   timeout_seconds:
     description: Time that the hand-over may take, and the former leader to follow.
     type: int
@@ -67,6 +74,7 @@ leader:
 """
 
 import time
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni, _patroni_rest
@@ -75,6 +83,16 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni,
 def refuse(module: AnsibleModule, reason: str) -> None:
     """End with ``reason``."""
     module.fail_json(msg=f"PostgreSQL on {module.params['name']}: it cannot hand over: {reason}")
+
+
+def wait_for_signal(module: AnsibleModule, signal: Path) -> None:
+    """Return when the file ``signal`` is there, without it."""
+    deadline = time.monotonic() + module.params["timeout_seconds"]
+    while not signal.exists():
+        if time.monotonic() > deadline:
+            refuse(module, f"nobody told it to begin in {module.params['timeout_seconds']} s")
+        time.sleep(0.05)
+    signal.unlink()
 
 
 def wait_for_order(module: AnsibleModule, patroni: _patroni_rest.Patroni, version: str, heir: str) -> None:
@@ -98,6 +116,7 @@ def main() -> None:
             "candidate": {"type": "str", "default": ""},
             "synchronous": {"type": "bool", "default": True},
             "follow": {"type": "bool", "default": True},
+            "signal": {"type": "path", "default": ""},
             "timeout_seconds": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -115,6 +134,8 @@ def main() -> None:
     except _patroni.RefusalError as refusal:
         refuse(module, str(refusal))
     if not module.check_mode:
+        if module.params["signal"]:
+            wait_for_signal(module, Path(module.params["signal"]))
         status, answer = patroni.call(name, "POST", "/switchover", {"leader": name, "candidate": heir})
         if status != 200:
             refuse(module, f"Patroni answers {status}: {answer}")

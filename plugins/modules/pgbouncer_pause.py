@@ -96,15 +96,14 @@ def set_end(module: AnsibleModule, seconds: int) -> None:
 
 
 def wait_for_another(module: AnsibleModule, former: str) -> None:
-    """Return when the proxy has one primary, which is not ``former``."""
+    """Return when the proxy has another primary than ``former``."""
     seconds = module.params["wait_seconds"]
     admin = _haproxy_admin.AdminSocket(module.params["proxy_socket"])
     deadline = time.monotonic() + seconds
     seen = ""
     while time.monotonic() < deadline:
         try:
-            primary = _haproxy_admin.only_usable(servers := admin.servers())
-            if primary not in (None, former):
+            if _haproxy_admin.has_another(servers := admin.servers(), former):
                 return
             seen = ", ".join(map(str, servers))
         except _haproxy_admin.AdminError as error:
@@ -143,10 +142,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted, former = module.params["state"], module.params["former_primary"]
+    known = None
     if former and not module.check_mode:
         wait_for_another(module, former)
-    code, state, _ = _pgbouncer_console.console(module, "SHOW STATE")
-    known = None if code != 0 else ("active" if "active|yes" in state.splitlines() else "paused")
+    else:
+        code, state, _ = _pgbouncer_console.console(module, "SHOW STATE")
+        known = None if code != 0 else ("active" if "active|yes" in state.splitlines() else "paused")
     if module.check_mode:
         module.exit_json(changed=known != wanted, state=wanted)
     # Before a pause, and after the end of one: until then the host would end it by itself.

@@ -152,22 +152,22 @@ def test_a_process_without_servers_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "primary"),
+    ("statuses", "found"),
     [
-        ({"db-a": "UP", "db-b": "DOWN"}, "db-a"),
-        ({"db-a": "DOWN", "db-b": "UP 1/2"}, "db-b"),
-        # One may not have noticed yet that it leads no more.
-        ({"db-a": "UP", "db-b": "UP"}, None),
-        ({"db-a": "DOWN", "db-b": "DOWN"}, None),
-        ({}, None),
+        ({"db-a": "UP", "db-b": "DOWN"}, False),
+        ({"db-a": "DOWN", "db-b": "UP 1/2"}, True),
+        # Nobody has noticed yet that db-a leads no more.
+        ({"db-a": "UP", "db-b": "UP"}, True),
+        ({"db-a": "DOWN", "db-b": "DOWN"}, False),
+        ({}, False),
     ],
 )
-def test_the_primary_is_the_only_server_that_is_up(statuses: dict[str, str], primary: str | None) -> None:
+def test_another_primary_is_a_server_that_is_up_beside_the_former_one(statuses: dict[str, str], found: bool) -> None:
     servers = [
         _haproxy_admin.Server("postgresql", name, "192.0.2.31:5432", "ready", True, status, "L7OK", "", 0, 0)
         for name, status in statuses.items()
     ]
-    assert _haproxy_admin.only_usable(servers) == primary
+    assert _haproxy_admin.has_another(servers, "db-a") is found
 
 
 def test_information_is_read_by_name() -> None:
