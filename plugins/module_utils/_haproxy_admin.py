@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 # Bits of HAProxy's server-t.h and check-t.h, as "show servers state" prints them.
@@ -100,6 +100,14 @@ class AdminSocket:
     def servers(self) -> list[Server]:
         """Return all servers of all proxies."""
         return parse_servers(self.ask("show stat -1 4 -1"), self.ask("show servers state"))
+
+
+def has_another(servers: Sequence[Server], former: str) -> bool:
+    """Tell whether new connections go to another server than ``former``.
+
+    ``former`` may not have been found down yet: who connects to it then is refused, and sent to the other one.
+    """
+    return any(server.usable and server.name != former for server in servers)
 
 
 def parse_info(answer: str) -> dict[str, str]:

@@ -64,6 +64,8 @@ def _listen(name: str, proxy: Proxy, tls_directory: str, patroni_port: int) -> S
     words = {"check": True}
     if check["type"] == "patroni":
         words["port"] = _port(where, check.get("port", patroni_port))
+        # Only one member holds the lease: what it says once needs no second time, for which queries would wait.
+        words["rise"] = 1
     if check["type"] in ("patroni", "http") and _check_uses_tls(check):
         words["check-ssl"] = True
     if _check_uses_tls(check):

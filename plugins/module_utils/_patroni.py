@@ -130,11 +130,11 @@ def synchronous_standbys(cluster: Cluster, version: str) -> list[str]:
     return [member["name"] for member in sorted(standbys, key=behind)]
 
 
-def heir(cluster: Cluster, version: str, leader: str, synchronous: bool) -> str:
-    """Return the standby to which ``leader`` hands over.
+def heir(cluster: Cluster, version: str, leader: str, synchronous: bool, candidate: str = "") -> str:
+    """Return the standby to which ``leader`` hands over: ``candidate``, or the one that is least behind.
 
     Raises:
-        RefusalError: no standby is fit.
+        RefusalError: no standby, or not the ``candidate``, is fit.
     """
     if cluster.get("pause"):
         raise RefusalError("the cluster is paused; run `patronictl resume` first")
@@ -142,6 +142,10 @@ def heir(cluster: Cluster, version: str, leader: str, synchronous: bool) -> str:
         fit = synchronous_standbys(cluster, version)
     else:
         fit = [member["name"] for member in cluster["members"] if member["name"] != leader and follows(member, version)]
+    if candidate and candidate not in fit:
+        member = _member(cluster, candidate)
+        is_what = f"it is {member['role']} and {member.get('state')}" if member else "it is no member of the cluster"
+        raise RefusalError(f"{candidate} cannot lead: {is_what}; fit are: {', '.join(fit) or 'none'}")
     if not fit:
         seen = ", ".join(
             f"{member['name']} is {member['role']} and {member.get('state')}"
@@ -149,7 +153,7 @@ def heir(cluster: Cluster, version: str, leader: str, synchronous: bool) -> str:
             if member["name"] != leader
         )
         raise RefusalError(f"no standby of {leader} holds every acknowledged write: {seen or 'there is no standby'}")
-    return fit[0]
+    return candidate or fit[0]
 
 
 def check_leaving(cluster: Cluster, version: str, name: str, synchronous: bool) -> None:

@@ -148,12 +148,12 @@ def _by_part(hosts: Sequence[Due], parts: Mapping[str, tuple[str, str]], limit: 
     return [batch for part in by_part.values() for batch in _cut(part, limit)]
 
 
-def names(value: object) -> list[str]:
+def names(value: object, variable: str = "tiers", example: str = "etcd,postgresql") -> list[str]:
     """Return a list of names from what ``-e`` gives: a list, or text such as ``[etcd,postgresql]`` or ``etcd``."""
     if isinstance(value, str):
         value = value.strip().strip("[]").split(",")
     if not isinstance(value, Sequence):
-        raise _topology.TopologyError(f"tiers: {value} is no list of names; write -e tiers=[etcd,postgresql]")
+        raise _topology.TopologyError(f"{variable}: {value} is no list of names; write -e {variable}=[{example}]")
     return [name for name in (str(item).strip().strip("'\"") for item in value) if name]
 
 

@@ -11,9 +11,9 @@ short_description: Make sure that the Patroni member of this host does not lead
 version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
-  - When the member of this host leads, the leadership moves to the standby that holds every acknowledged write and is
-    least behind. The module returns when that standby leads and, with O(follow), this member follows it.
-  - Refuses when no standby is fit. The only member of a cluster keeps its leadership.
+  - When the member of this host leads, the leadership moves to O(candidate), or to the standby that is least behind. It
+    holds every acknowledged write. The module returns when it leads and, with O(follow), this member follows it.
+  - Refuses when no standby, or not the O(candidate), is fit. The only member of a cluster keeps its leadership.
 extends_documentation_fragment:
   - zerospof.temporal.patroni
 attributes:
@@ -24,6 +24,10 @@ attributes:
     description: There are no files to show.
     support: none
 options:
+  candidate:
+    description: Name of the standby that is to lead; empty for the one that is least behind.
+    type: str
+    default: ""
   synchronous:
     description: Whether only a standby that confirms writes is fit.
     type: bool
@@ -34,6 +38,13 @@ options:
         queries of clients waiting meanwhile does not.
     type: bool
     default: true
+  signal:
+    description:
+      - A file whose appearance on this host begins the hand-over; it is removed then. Empty to begin at once.
+      - As an asynchronous task, the module is then ready when it is told to go, and queries that wait meanwhile do not
+        wait for its start. Without the signal nothing happens within O(timeout_seconds), and the module fails.
+    type: path
+    default: ""
   timeout_seconds:
     description: Time that the hand-over may take, and the former leader to follow.
     type: int
@@ -63,6 +74,7 @@ leader:
 """
 
 import time
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni, _patroni_rest
@@ -71,6 +83,16 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni,
 def refuse(module: AnsibleModule, reason: str) -> None:
     """End with ``reason``."""
     module.fail_json(msg=f"PostgreSQL on {module.params['name']}: it cannot hand over: {reason}")
+
+
+def wait_for_signal(module: AnsibleModule, signal: Path) -> None:
+    """Return when the file ``signal`` is there, without it."""
+    deadline = time.monotonic() + module.params["timeout_seconds"]
+    while not signal.exists():
+        if time.monotonic() > deadline:
+            refuse(module, f"nobody told it to begin in {module.params['timeout_seconds']} s")
+        time.sleep(0.05)
+    signal.unlink()
 
 
 def wait_for_order(module: AnsibleModule, patroni: _patroni_rest.Patroni, version: str, heir: str) -> None:
@@ -91,8 +113,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_patroni_rest.ARGUMENTS,
+            "candidate": {"type": "str", "default": ""},
             "synchronous": {"type": "bool", "default": True},
             "follow": {"type": "bool", "default": True},
+            "signal": {"type": "path", "default": ""},
             "timeout_seconds": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -106,10 +130,12 @@ def main() -> None:
     _, own = patroni.call(name, "GET", "/patroni")
     version = own.get("patroni", {}).get("version", "0") if isinstance(own, dict) else "0"
     try:
-        heir = _patroni.heir(cluster, version, name, module.params["synchronous"])
+        heir = _patroni.heir(cluster, version, name, module.params["synchronous"], module.params["candidate"])
     except _patroni.RefusalError as refusal:
         refuse(module, str(refusal))
     if not module.check_mode:
+        if module.params["signal"]:
+            wait_for_signal(module, Path(module.params["signal"]))
         status, answer = patroni.call(name, "POST", "/switchover", {"leader": name, "candidate": heir})
         if status != 200:
             refuse(module, f"Patroni answers {status}: {answer}")

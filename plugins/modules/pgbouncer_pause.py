@@ -15,6 +15,8 @@ description:
     and no error.
   - When the transactions do not end in time, the pause is taken back and the module fails.
   - A pause ends by itself after O(longest_seconds), so that a control node that dies meanwhile stops nobody for good.
+  - With O(former_primary) queries go as soon as the proxy below has another primary. As an asynchronous task that began
+    before the pause, the host then sees to that itself, and no query waits for the control node.
 extends_documentation_fragment:
   - zerospof.temporal.pgbouncer
 attributes:
@@ -38,12 +40,30 @@ options:
     description: Time after which paused queries go on whatever happens; V(0) for never.
     type: int
     default: 60
+  former_primary:
+    description: Name of the server of the proxy that is to lose its part before queries go.
+    type: str
+  proxy_socket:
+    description: Admin socket of the HAProxy that leads to the primary.
+    type: path
+  wait_seconds:
+    description: Time in which the proxy must have another primary.
+    type: int
+    default: 90
 """
 
 EXAMPLES = r"""
 - name: Queries wait
   zerospof.temporal.pgbouncer_pause:
     state: paused
+
+- name: Queries go on when another host has become primary
+  zerospof.temporal.pgbouncer_pause:
+    state: active
+    former_primary: db-a
+    proxy_socket: /run/haproxy-database/admin.sock
+  async: 120
+  poll: 0
 """
 
 RETURN = r"""
@@ -53,13 +73,17 @@ state:
   type: str
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _pgbouncer_console
+from ansible_collections.zerospof.temporal.plugins.module_utils import _haproxy_admin, _pgbouncer_console
 
 # The state is asked for by doing: before 1.19 there is no SHOW STATE.
 ALREADY = {"paused": ("already suspended/paused", "already paused"), "active": ("not paused",)}
 COMMAND = {"paused": "PAUSE", "active": "RESUME"}
 END = "zerospof-pgbouncer-resume"
+# A look is one line over a local socket.
+LOOK_SECONDS = 0.1
 
 
 def set_end(module: AnsibleModule, seconds: int) -> None:
@@ -69,6 +93,23 @@ def set_end(module: AnsibleModule, seconds: int) -> None:
         timer = [f"--unit={END}", f"--on-active={seconds}", "--timer-property=AccuracySec=1s", "--collect"]
         resume = _pgbouncer_console.argv(module, COMMAND["active"])
         module.run_command(["systemd-run", "--quiet", *timer, *resume], check_rc=True)
+
+
+def wait_for_another(module: AnsibleModule, former: str) -> None:
+    """Return when the proxy has another primary than ``former``."""
+    seconds = module.params["wait_seconds"]
+    admin = _haproxy_admin.AdminSocket(module.params["proxy_socket"])
+    deadline = time.monotonic() + seconds
+    seen = ""
+    while time.monotonic() < deadline:
+        try:
+            if _haproxy_admin.has_another(servers := admin.servers(), former):
+                return
+            seen = ", ".join(map(str, servers))
+        except _haproxy_admin.AdminError as error:
+            seen = str(error)
+        time.sleep(LOOK_SECONDS)
+    module.fail_json(msg=f"PgBouncer: its proxy has no other primary than {former} after {seconds} s: {seen}")
 
 
 def order(module: AnsibleModule, wanted: str) -> bool:
@@ -93,12 +134,20 @@ def main() -> None:
             "state": {"type": "str", "choices": ["paused", "active"], "required": True},
             "timeout_seconds": {"type": "int", "default": 5},
             "longest_seconds": {"type": "int", "default": 60},
+            "former_primary": {"type": "str"},
+            "proxy_socket": {"type": "path"},
+            "wait_seconds": {"type": "int", "default": 90},
         },
+        required_together=[("former_primary", "proxy_socket")],
         supports_check_mode=True,
     )
-    wanted = module.params["state"]
-    code, state, _ = _pgbouncer_console.console(module, "SHOW STATE")
-    known = None if code != 0 else ("active" if "active|yes" in state.splitlines() else "paused")
+    wanted, former = module.params["state"], module.params["former_primary"]
+    known = None
+    if former and not module.check_mode:
+        wait_for_another(module, former)
+    else:
+        code, state, _ = _pgbouncer_console.console(module, "SHOW STATE")
+        known = None if code != 0 else ("active" if "active|yes" in state.splitlines() else "paused")
     if module.check_mode:
         module.exit_json(changed=known != wanted, state=wanted)
     # Before a pause, and after the end of one: until then the host would end it by itself.

@@ -64,7 +64,7 @@ def test_without_tls_no_certificate_is_named() -> None:
 def test_the_primary_is_found_by_patroni_on_each_host_under_its_own_name() -> None:
     made = section(check={"type": "patroni"})
     assert made["http-check"] == ["send meth OPTIONS uri /primary", "expect status 200"]
-    assert "check port 8008 check-ssl" in made["server"]["temporal-a"]
+    assert "check port 8008 rise 1 check-ssl" in made["server"]["temporal-a"]
     assert made["server"]["temporal-a"].endswith("verifyhost temporal-a")
     assert made["server"]["temporal-b"].endswith("verifyhost temporal-b")
 
@@ -149,6 +149,25 @@ def test_servers_are_read_from_both_answers() -> None:
 
 def test_a_process_without_servers_has_none() -> None:
     assert _haproxy_admin.parse_servers("# pxname,svname\n\n", "1\n") == []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "found"),
+    [
+        ({"db-a": "UP", "db-b": "DOWN"}, False),
+        ({"db-a": "DOWN", "db-b": "UP 1/2"}, True),
+        # Nobody has noticed yet that db-a leads no more.
+        ({"db-a": "UP", "db-b": "UP"}, True),
+        ({"db-a": "DOWN", "db-b": "DOWN"}, False),
+        ({}, False),
+    ],
+)
+def test_another_primary_is_a_server_that_is_up_beside_the_former_one(statuses: dict[str, str], found: bool) -> None:
+    servers = [
+        _haproxy_admin.Server("postgresql", name, "192.0.2.31:5432", "ready", True, status, "L7OK", "", 0, 0)
+        for name, status in statuses.items()
+    ]
+    assert _haproxy_admin.has_another(servers, "db-a") is found
 
 
 def test_information_is_read_by_name() -> None:

@@ -122,6 +122,26 @@ def test_a_replica_inherits_where_writes_are_not_confirmed() -> None:
     assert _patroni.heir(of, VERSION, "a", synchronous=False) == "b"
 
 
+def test_the_candidate_leads_though_another_standby_is_less_behind() -> None:
+    of = cluster(leader(), standby("b"), standby("c", lag=500))
+    assert _patroni.heir(of, VERSION, "a", synchronous=True, candidate="c") == "c"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        ("c", "c cannot lead: it is replica and streaming; fit are: b"),
+        ("x", "x cannot lead: it is no member of the cluster; fit are: b"),
+        ("a", "a cannot lead: it is leader and running; fit are: b"),
+    ],
+)
+def test_a_candidate_that_is_not_fit_is_refused_and_those_that_are_named(candidate: str, reason: str) -> None:
+    of = cluster(leader(), standby("b"), standby("c", role="replica"))
+    with pytest.raises(_patroni.RefusalError) as refused:
+        _patroni.heir(of, VERSION, "a", synchronous=True, candidate=candidate)
+    assert str(refused.value) == reason
+
+
 @pytest.mark.parametrize(
     ("of", "name", "reason"),
     [

@@ -1,0 +1,210 @@
+"""The primary moves on request, and hosts leave a loaded cluster and come back, and no client notices."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.view import View
+from tests.bench.rolling_restart import run as run_marked
+from tests.chaos.ledger import RETRYING, SINGLE, Ledger, ledger
+from tests.cluster.conftest import LiveCluster
+from tests.cluster.losses import until
+from tests.cluster.test_rolling_restart import restarted, starts
+
+# Minutes of a busy machine, which the hour of make test has no room for.
+pytestmark = pytest.mark.profiles(whole=["ha_postgresql"])
+
+TIERS = ("postgresql", "temporal_servers", "load_balancers", "temporal_workers")
+LEAVING = ["worker-c", "temporal-c"]
+REMOVE = ("-e", f"hosts_to_remove=[{','.join(LEAVING)}]")
+ENABLED = "systemctl list-unit-files --state=enabled --no-legend --plain | cut -d' ' -f1 | sort"
+STATE = "runuser -u postgres -- psql -h /run/pgbouncer -p 6432 -U pgbouncer -d pgbouncer -qtAX -c 'SHOW STATE'"
+
+
+def enabled(view: View) -> dict[str, str]:
+    """The units of every host that start by themselves."""
+    return {host.name: view.on(host.name, ENABLED) for host in view.lab.hosts}
+
+
+def check(cluster: LiveCluster, books: Ledger, what: str) -> None:
+    """No client noticed, and nothing was lost."""
+    print(books.table)
+    (cluster.directory / f"{what}.svg").write_text(books.chart)
+    assert books.verdict.problems == []
+    assert books.failed(RETRYING) == [], books.table
+    assert len(books.of(RETRYING)) > 20
+    print(f"{what}: {len(books.failed(SINGLE))} of {len(books.of(SINGLE))} single attempts failed")
+
+
+def standby(view: View) -> str:
+    """A member of PostgreSQL that does not lead."""
+    primary = view.database_primary()
+    return next(host for host in view.members("postgresql") if host != primary)
+
+
+def test_check_mode_names_who_is_to_lead_and_changes_nothing(cluster: LiveCluster) -> None:
+    view = cluster.view
+    primary, target = view.database_primary(), standby(view)
+    shown = cluster.run("switchover", "-e", f"patroni_switchover_target={target}", "--check")
+    assert shown.code == 0, shown.reasons
+    assert (
+        f"{target} takes the leadership of PostgreSQL from {primary}, while the queries of temporal-a" in shown.output
+    )
+    assert set(shown.changed.values()) <= {0, 1}
+    assert view.database_primary() == primary
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("-e", "patroni_switchover_target=db-x"), "db-x cannot lead: it is no member of the cluster; fit are: db-"),
+        (("--limit", "postgresql"), "--limit leaves out temporal-a, temporal-b, temporal-c"),
+    ],
+)
+def test_a_switchover_that_cannot_be_is_refused(cluster: LiveCluster, options: tuple[str, ...], reason: str) -> None:
+    primary = cluster.view.database_primary()
+    refused = cluster.run("switchover", *options)
+    assert refused.code != 0
+    assert reason in " ".join(refused.output.split())
+    assert cluster.view.database_primary() == primary
+
+
+def test_a_replica_that_does_not_run_refuses_a_switchover(cluster: LiveCluster) -> None:
+    view = cluster.view
+    primary, stopped = view.database_primary(), standby(view)
+    view.on(stopped, "systemctl stop patroni.service")
+    try:
+        refused = cluster.run("switchover", "-e", "patroni_health_timeout_seconds=5")
+    finally:
+        view.on(stopped, "systemctl start patroni.service")
+        until("every member follows", lambda: cluster.run("switchover", "--check").code == 0)
+    assert refused.code != 0
+    assert stopped in refused.reasons
+    assert view.database_primary() == primary
+
+
+def test_the_primary_moves_under_load_and_no_client_notices(cluster: LiveCluster, tmp_path: Path) -> None:
+    view = cluster.view
+    target = standby(view)
+    before = starts(view, *TIERS)
+    with ledger(view, tmp_path / "ledger.sqlite") as books:
+        run = run_marked(cluster.playbook("switchover", "-e", f"patroni_switchover_target={target}"), books)
+    assert run.code == 0, run.output[-8000:]
+    check(cluster, books, "switchover")
+    assert view.database_primary() == target
+    assert f"{target} leads PostgreSQL" in run.output
+    assert ["active|yes" in view.on(host, STATE) for host in view.members("temporal_servers")] == [True] * 3
+    assert restarted(before, starts(view, *TIERS)) == set()
+    again = cluster.run("switchover", "-e", f"patroni_switchover_target={target}")
+    assert again.code == 0, again.reasons
+    assert f"{target} leads already: nothing is to be done" in again.output
+
+
+@pytest.mark.parametrize(
+    ("hosts", "reason"),
+    [
+        ("db-c", "etcd: has 2 members (db-a, db-b); an even number survives no more than 1 do"),
+        (
+            "temporal-a,temporal-b,temporal-c",
+            "temporal_servers: the group has no host, but profile ha_postgresql needs",
+        ),
+        ("lb-a,lb-b", "lb-c: profile ha_postgresql promises no single point of failure"),
+        ("worker-x", "worker-x: is no host of this cluster"),
+    ],
+)
+def test_a_removal_that_breaks_the_cluster_is_refused(cluster: LiveCluster, hosts: str, reason: str) -> None:
+    before = enabled(cluster.view)
+    refused = cluster.run("scale_in", "-e", f"hosts_to_remove=[{hosts}]", "-e", "accept_weaker=true")
+    assert refused.code != 0
+    assert "with this removal; nothing was changed" in refused.output
+    assert reason in refused.output
+    assert enabled(cluster.view) == before
+
+
+def test_check_mode_shows_who_leaves_and_changes_nothing(cluster: LiveCluster) -> None:
+    before = enabled(cluster.view)
+    shown = cluster.run("scale_in", *REMOVE, "--check")
+    assert shown.code == 0, shown.reasons
+    assert set(shown.changed.values()) == {0}
+    assert "To leave the cluster: 2 hosts in 3 steps" in shown.output
+    assert re.findall(r"^   az_c  (\S+)$", shown.output, re.MULTILINE) == ["worker-c", "temporal-c", "temporal-c"]
+    assert enabled(cluster.view) == before
+
+
+def without(groups: Any, hosts: list[str]) -> Any:  # noqa: ANN401
+    """A file of an inventory without some of its hosts."""
+    if not isinstance(groups, dict):
+        return groups
+    return {name: without(value, hosts) for name, value in groups.items() if name not in hosts}
+
+
+@dataclass(frozen=True)
+class Smaller(LiveCluster):
+    """The cluster with an inventory from which somebody deleted the hosts that left."""
+
+    place: Path = Path()
+
+    @property
+    def inventories(self) -> list[str]:
+        """See the base class."""
+        return ["-i", str(self.place / "example"), "-i", str(self.place / "overlay")]
+
+
+@pytest.fixture(scope="module")
+def smaller(cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory) -> Smaller:
+    place = tmp_path_factory.mktemp("smaller")
+    for name, source in (("example", cluster.inventory), ("overlay", cluster.directory / "inventory")):
+        shutil.copytree(source, place / name)
+        file = place / name / "hosts.yml"
+        file.write_text(yaml.safe_dump(without(yaml.safe_load(file.read_text()), LEAVING)), encoding="utf-8")
+    return Smaller(cluster.profile, cluster.name, place=place)
+
+
+def test_hosts_leave_under_load_and_the_inventory_follows(
+    cluster: LiveCluster, smaller: Smaller, tmp_path: Path
+) -> None:
+    view = cluster.view
+    before = starts(view, *TIERS)
+    with ledger(view, tmp_path / "ledger.sqlite") as books:
+        run = run_marked(cluster.playbook("scale_in", *REMOVE), books)
+        site = smaller.run("site")
+    print(f"scale_in {run.seconds:.0f} s")
+    assert run.code == 0, run.output[-8000:]
+    assert "worker-c, temporal-c left the cluster" in run.output
+    assert site.code == 0, site.reasons
+    check(cluster, books, "scale_in")
+    assert set(view.server_states()) == {"temporal-a", "temporal-b"}
+    assert view.every_server_is_up()
+    staying = {service: moment for service, moment in before.items() if service[0] not in LEAVING}
+    after = starts(view, *TIERS)
+    assert {service: after[service] for service in staying} == staying
+    assert "temporal-frontend.service" not in enabled(view)["temporal-c"]
+    again = cluster.run("scale_in", *REMOVE)
+    assert again.code == 0, again.reasons
+    assert "worker-c, temporal-c has left the cluster already" in again.output
+
+
+def test_a_second_run_with_the_smaller_inventory_changes_nothing(smaller: Smaller) -> None:
+    second = smaller.run("site")
+    assert second.code == 0, second.reasons
+    assert {host: changed for host, changed in second.changed.items() if changed} == {}
+
+
+def test_the_hosts_come_back_under_load(cluster: LiveCluster, tmp_path: Path) -> None:
+    view = cluster.view
+    with ledger(view, tmp_path / "ledger.sqlite") as books:
+        site = cluster.run("site")
+    assert site.code == 0, site.reasons
+    check(cluster, books, "scale_out")
+    assert set(view.server_states()) == set(view.members("temporal_servers"))
+    assert view.every_server_is_up()
+    until("the ring has every server", lambda: view.history_members() == set(view.members("temporal_servers")))
+    verified = cluster.run("verify")
+    assert verified.code == 0, verified.reasons
