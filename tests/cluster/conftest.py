@@ -48,6 +48,7 @@ ORDER = (
     "test_backup.py",
     "test_database_loss.py",
     "test_rolling_restart.py",
+    "test_certificates.py",
     "test_verification.py",
     "test_ring_growth.py",
     "test_ring_loss.py",
