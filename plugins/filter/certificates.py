@@ -15,6 +15,8 @@ class FilterModule:
         """Filter names and their functions."""
         return {
             "renewal_plan": _renewal.renewal_plan,
+            "authority_plan": _renewal.authority_plan,
+            "waiting_for_certificates": _renewal.waiting,
             "renewal_text": _renewal.renewal_text,
             "renewal_groups": _renewal.renewal_groups,
             "certificates_text": _expiry.certificates_text,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,3 +148,84 @@ def test_a_rotation_under_load_that_was_interrupted_is_completed_and_seen_by_no_
     assert site.code == 0, site.reasons
     assert set(site.changed.values()) == {0}
     assert "No service waits for a restart." in site.output
+
+
+def rotate(cluster: LiveCluster, step: str, path: Path, *options: str) -> None:
+    """Take one step with clients that have followed the one before it, and see that none of them notices."""
+    asked = ("-e", f"rotate_authority={step}", "-e", "accept_outage=true", *options)
+    with ledger(cluster.view, path) as books:
+        run = run_marked(cluster.playbook("rotate_certificates", *asked), books)
+    print(f"{step}: {run.seconds:.0f} s", *run.parts, sep="\n")
+    assert run.code == 0, run.output[-8000:]
+    judged(books)
+
+
+def authorities(view: View) -> set[tuple[str, ...]]:
+    """What the hosts trust, the same on every host when there is one."""
+    count = "for file in /etc/*/tls/ca.crt; do sha256sum < $file; done"
+    hosts = dict.fromkeys(host for tier in TIERS for host in view.members(tier))
+    return {tuple(sorted(set(view.on(host, count).split()) - {"-"})) for host in hosts}
+
+
+def refused(cluster: LiveCluster, reason: str, step: str, *options: str) -> None:
+    before, files = on_disk(cluster.view), sorted((cluster.directory / "pki").glob("*.*"))
+    run = cluster.run("rotate_certificates", "-e", f"rotate_authority={step}", *options)
+    assert run.code != 0
+    assert reason in run.output, run.output[-4000:]
+    assert on_disk(cluster.view) == before
+    assert sorted((cluster.directory / "pki").glob("*.*")) == files
+
+
+def settled(cluster: LiveCluster, step: str) -> None:
+    """Return when nobody may present a former certificate any more."""
+    while True:
+        check = cluster.run("rotate_certificates", "-e", f"rotate_authority={step}", "--check")
+        left = re.search(r"for another (\d+) s", check.output)
+        if left is None:
+            assert check.code == 0, check.reasons
+            return
+        time.sleep(int(left[1]))
+
+
+def test_another_authority_takes_over_under_load_step_by_step_and_no_client_notices(
+    cluster: LiveCluster, tmp_path: Path
+) -> None:
+    view, pki = cluster.view, cluster.directory / "pki"
+    former = (pki / "ca.crt").read_text(encoding="utf-8")
+    tracked = {"etcd.service", "temporal-ui.service"} | {
+        f"temporal-{service}.service" for service in ("frontend", "history", "matching", "worker")
+    }
+    refused(cluster, "begin with rotate_authority=trust", "sign")
+    refused(cluster, "--limit leaves out", "trust", "--limit", "server-a")
+
+    started = starts(view, *TIERS)
+    rotate(cluster, "trust", tmp_path / "trust.sqlite")
+    assert {unit for _, unit in restarted(started, starts(view, *TIERS))} == tracked
+    assert len(authorities(view)) == 1
+    assert (pki / "ca.crt").read_text(encoding="utf-8").startswith(former)
+
+    refused(cluster, "go on with rotate_authority=sign", "finish")
+    settled(cluster, "sign")
+    file = "/etc/temporal/tls/ca.crt"
+    both = view.on("server-c", f"cat {file}")
+    view.on("server-c", f"cat > {file}", stdin=former)
+    try:
+        refused(cluster, "server-c: /etc/temporal/tls/temporal.crt does not go with the new authority", "sign")
+    finally:
+        view.on("server-c", f"cat > {file}", stdin=both)
+
+    started, presented = starts(view, *TIERS), served(view)
+    rotate(cluster, "sign", tmp_path / "sign.sqlite")
+    assert {unit for _, unit in restarted(started, starts(view, *TIERS))} == {"temporal-ui.service"}
+    assert {place for place, fingerprint in served(view).items() if presented[place] == fingerprint} == set()
+
+    settled(cluster, "finish")
+    rotate(cluster, "finish", tmp_path / "finish.sqlite")
+    assert former not in (pki / "ca.crt").read_text(encoding="utf-8")
+    check = "for file in /etc/*/tls/*.crt; do openssl verify -CAfile $(dirname $file)/ca.crt $file; done"
+    for host in view.members("temporal_servers") + view.members("postgresql"):
+        assert view.on(host, f"{check}; grep -c BEGIN /etc/*/tls/ca.crt | cut -d: -f2 | sort -u").split()[-1] == "1"
+    assert presents_what_it_has(served(view), on_disk(view))
+    site = cluster.run("site")
+    assert site.code == 0, site.reasons
+    assert set(site.changed.values()) == {0}

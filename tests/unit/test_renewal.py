@@ -52,7 +52,7 @@ def test_what_was_issued_before_the_moment_is_renewed_and_the_rest_is_kept() -> 
     text = _renewal.renewal_text(made)
     assert text.startswith("To be renewed, with new keys: 4 certificates on 3 hosts\n")
     assert "db-a          /tls/patroni.crt   issued 2026-01-01T00:00  the service is reloaded" in text
-    assert "Issued later, and kept: 2 certificates" in text
+    assert "As they are to be, and kept: 2 certificates" in text
 
 
 def test_an_interrupted_run_is_completed_and_a_complete_one_renews_nothing() -> None:
