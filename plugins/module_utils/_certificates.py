@@ -73,6 +73,11 @@ def public_key(key: str) -> bytes:
     return _encoded(_private_key(key).public_key())
 
 
+def belongs(certificate: str, key: str) -> bool:
+    """Tell whether both are there and ``certificate`` is that of ``key``."""
+    return bool(certificate and key) and _encoded(_certificate(certificate, "it").public_key()) == public_key(key)
+
+
 def request(key: str, wanted: Wanted) -> str:
     """Return the request (PKCS #10, PEM) of the holder of ``key`` for a certificate that says what is wanted."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(wanted.name))
@@ -116,7 +121,7 @@ def sign(asked: str, authority: str, authority_key: str, days: int, now: datetim
 def faults(
     certificate: str, key: str, wanted: Wanted, authority: str, lifetime: Lifetime, now: datetime | None = None
 ) -> list[str]:
-    """Return why ``certificate`` must be issued again, nothing when it is as wanted.
+    """Return why ``certificate`` must be issued again, nothing when it is as wanted; see also :func:`outdated`.
 
     ``authority`` is PEM; the first certificate in it is the one that signs.
     """
@@ -145,6 +150,43 @@ def faults(
     return found
 
 
+def outdated(certificate: str, issued_before: str, now: datetime | None = None) -> list[str]:
+    """Return why ``certificate`` must be issued again, with a new key, by somebody's wish: nothing when it need not.
+
+    Raises:
+        CertificateError: the moment ``issued_before`` (ISO 8601, UTC where it says nothing) is none, or lies ahead.
+    """
+    if not issued_before or not certificate:
+        return []
+    try:
+        moment = datetime.fromisoformat(issued_before)
+    except ValueError as error:
+        raise CertificateError(f"issued_before is {issued_before}; write it as 2026-11-26T10:00:00Z") from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > (now or datetime.now(UTC)):
+        raise CertificateError(f"issued_before is {issued_before}, which is still to come: it would never be renewed")
+    issued = _issued(_certificate(certificate, "it"))
+    return [f"it was issued on {issued:%Y-%m-%d at %H:%M:%S} UTC"] if issued < moment else []
+
+
+def certificates(authority: str) -> list[str]:
+    """Return the certificates of a bundle, each by itself (PEM)."""
+    return [f"{found}\n" for found in _PEM_CERTIFICATE.findall(authority)]
+
+
+def identity(certificate: str) -> str:
+    """Return the SHA-256 of a certificate (PEM) in hexadecimal."""
+    return _identity(_certificate(certificate, "a certificate of the authority"))
+
+
+def bundle(authority: str) -> str:
+    """Return the certificates of ``authority`` in an order that does not tell which of them signs.
+
+    Services that have to restart for another list of authorities need not when only that one changes.
+    """
+    return "".join(sorted(certificates(authority)))
+
+
 def foreign_authority(present: str, authority: str) -> str:
     """Return why certificates of ``authority`` must not replace those of ``present``, empty when they may.
 
@@ -154,7 +196,7 @@ def foreign_authority(present: str, authority: str) -> str:
     former, named = _bundle(present), _bundle(authority)
     if not former:
         return ""
-    if {item.fingerprint(hashes.SHA256()) for item in former} & {item.fingerprint(hashes.SHA256()) for item in named}:
+    if {_identity(item) for item in former} & {_identity(item) for item in named}:
         return ""
     was, is_to_be = (f"'{_common_name(item[0].subject)}' ({item[0].serial_number:x})" for item in (former, named))
     return (
@@ -162,6 +204,34 @@ def foreign_authority(present: str, authority: str) -> str:
         "temporal_pki_directory of the former runs; to replace it, put the former certificate behind the new "
         "one in its ca.crt, so that both are trusted meanwhile"
     )
+
+
+def described(certificate: str, trusted: str, now: datetime | None = None) -> dict[str, Any]:
+    """Return :func:`summary`, and who among the authorities ``trusted`` (PEM) has signed it.
+
+    ``issued`` and ``ends`` are ISO 8601, ``days`` what is left of it, ``authority_id`` empty for a stranger.
+    """
+    present = _certificate(certificate, "the certificate")
+    signers = [authority for authority in _bundle(trusted) if _signed_by(present, authority)]
+    return {
+        **summary(certificate),
+        "issued": _issued(present).isoformat(timespec="seconds"),
+        "days": (_not_after(present) - (now or datetime.now(UTC))).days,
+        "authority_id": _identity(signers[0]) if signers else "",
+    }
+
+
+def authorities(trusted: str, now: datetime | None = None) -> list[dict[str, Any]]:
+    """Return ``{id, name, ends, days}`` of every certificate in ``trusted`` (PEM)."""
+    return [
+        {
+            "id": _identity(found),
+            "name": _common_name(found.subject),
+            "ends": _not_after(found).isoformat(timespec="seconds"),
+            "days": (_not_after(found) - (now or datetime.now(UTC))).days,
+        }
+        for found in _bundle(trusted)
+    ]
 
 
 def summary(certificate: str) -> dict[str, Any]:
@@ -194,6 +264,10 @@ def _bundle(text: str) -> list[x509.Certificate]:
     return [_certificate(found, "a certificate of the authority") for found in _PEM_CERTIFICATE.findall(text)]
 
 
+def _identity(certificate: x509.Certificate) -> str:
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
 def _encoded(public: Any) -> bytes:  # noqa: ANN401
     return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
@@ -203,6 +277,12 @@ def _not_after(certificate: x509.Certificate) -> datetime:
     if hasattr(certificate, "not_valid_after_utc"):
         return certificate.not_valid_after_utc
     return certificate.not_valid_after.replace(tzinfo=UTC)
+
+
+def _issued(certificate: x509.Certificate) -> datetime:
+    aware = hasattr(certificate, "not_valid_before_utc")
+    begins = certificate.not_valid_before_utc if aware else certificate.not_valid_before.replace(tzinfo=UTC)
+    return begins + CLOCK_TOLERANCE
 
 
 def _end(issuer: x509.Certificate, days: int, now: datetime) -> datetime:

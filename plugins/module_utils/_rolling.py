@@ -7,9 +7,10 @@ Pure functions over what every host says of its units; nothing here talks to a h
   which nothing of the tier runs are started first and together, because nothing is lost by that and the gates after it
   need them. Hosts on which a part of it does not run come next, zone by zone, because the rest of it may serve.
 * ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], moves: {tier: reason}, leads, holds_vip,
-  rack}}`` of the hosts that the run may touch. ``interrupted`` are the tiers in which an earlier run left the host
-  half-way, for example drained on the balancers. ``moves`` are those whose release this run changes. ``leads``: it is
-  the primary of PostgreSQL. ``rack``: the one of Cassandra.
+  rack, certificates}}`` of the hosts that the run may touch. ``interrupted`` are the tiers in which an earlier run left
+  the host half-way, for example drained on the balancers. ``moves`` are those whose release this run changes.
+  ``leads``: it is the primary of PostgreSQL. ``rack``: the one of Cassandra. ``certificates``:
+  those of ``certificates_info``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils import _topology, _units
+from ansible_collections.zerospof.temporal.plugins.module_utils import _expiry, _topology, _units
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 # The order of the steps and the units that each restarts. A unit of the database comes before what needs it.
@@ -66,13 +67,19 @@ States = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person asked for; ``batch_limit`` 0 is a whole zone."""
+    """What the person asked for; ``batch_limit`` 0 is a whole zone.
+
+    ``because``: only what waits for a file with this in its path; ``certificate_days``: how long every certificate of
+    the cluster has to last.
+    """
 
     tiers: tuple[str, ...] = ()
     force: bool = False
     batch_limit: int = 0
     canary: bool = False
     accept_outage: bool = False
+    because: str = ""
+    certificate_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,14 @@ class Due:
     ailing: bool
 
 
-def due(host: str, tier: str, state: Mapping[str, Any], force: bool) -> Due | None:
+def due(host: str, tier: str, state: Mapping[str, Any], force: bool, because: str = "") -> Due | None:
     """Return what restarts on ``host`` in ``tier``, ``None`` when it runs with what is on disk."""
     units = [unit for unit in state["units"] if any(fnmatchcase(unit["name"], known) for known in UNITS[tier])]
-    waiting = [unit for unit in units if unit["state"] == _units.PENDING]
+    waiting = [
+        unit
+        for unit in units
+        if unit["state"] == _units.PENDING and any(because in reason for reason in unit["reasons"])
+    ]
     reasons = [f"{unit['name']}: {'; '.join(unit['reasons'])}" for unit in waiting]
     names = {unit["name"] for unit in (units if force else waiting)}
     if move := state.get("moves", {}).get(tier):
@@ -161,6 +172,7 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
     """Return what ``wishes`` mean, and why some of them mean nothing."""
     rest = dict(wishes)
     tiers = tuple(names(rest.pop("tiers", ())))
+    days = int(rest.pop("certificate_days", 0))
     limit = str(rest.pop("batch_limit", 0)).strip()
     unknown = [name for name in tiers if name not in UNITS]
     problems = [f"tiers: {', '.join(unknown)}: not one of {', '.join(UNITS)}"] if unknown else []
@@ -170,7 +182,9 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
         f"{name}: is no wish of a rolling restart; it knows tiers, force, batch_limit, canary and accept_outage"
         for name in rest.pop("misspelt", ())
     ]
-    return Wishes(tiers=tiers, batch_limit=int(limit) if limit.isdecimal() else 0, **rest), problems
+    return Wishes(
+        tiers=tiers, batch_limit=int(limit) if limit.isdecimal() else 0, certificate_days=days, **rest
+    ), problems
 
 
 def _outage(group: str, size: int) -> str:
@@ -219,7 +233,11 @@ class _Planner:
     def due(self, tier: str) -> list[Due]:
         """Hosts of ``tier`` that restart."""
         hosts = [host for host in self.members(tier) if host in self.states]
-        return [found for host in hosts if (found := due(host, tier, self.states[host], self.asked.force))]
+        return [
+            found
+            for host in hosts
+            if (found := due(host, tier, self.states[host], self.asked.force, self.asked.because))
+        ]
 
     def problem(self, tier: str, found: Sequence[Due]) -> str:
         """Say why ``tier`` must not restart; empty when it may."""
@@ -293,6 +311,10 @@ def rolling_plan(
             if missing := planner.missing("temporal_servers"):
                 group = _topology.tier_group("temporal_servers", tiers)
                 problems.append(_without_poolers(last[0][0].name, missing, group))
+    if steps:
+        # A service whose certificate has ended does not come back to its peers, and they will not be with it for long.
+        found = {host: state.get("certificates", ()) for host, state in states.items()}
+        problems += _expiry.certificate_problems(found, asked.certificate_days, authorities=False)
     return {"steps": steps, "left_out": sorted(left_out), "problems": problems}
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 RECORDER = "zz-zerospof-record"
 SETTINGS = "zerospof"
 _RECORDED_FILES_PREFIX = "# tracked: "
+_RELOADED_FILES_PREFIX = "# read at a reload: "
 
 
 def read_text(path: str) -> str | None:
@@ -59,18 +60,30 @@ def judge(module: AnsibleModule, unit: str, tracked_files: list[str]) -> _units.
     )
 
 
-def with_tracked_files(recorder: str, tracked_files: list[str]) -> str:
-    """Add to a recorder drop-in the list of files, so that read-only modules find it."""
-    return "".join(f"{_RECORDED_FILES_PREFIX}{path}\n" for path in tracked_files) + recorder
+def reloaded_files_of(unit: str) -> list[str]:
+    """Return the files that ``unit`` reads when it is reloaded."""
+    return _listed(unit, _RELOADED_FILES_PREFIX) or []
+
+
+def unread(unit: str, reloaded_files: list[str]) -> list[str]:
+    """Return those of ``reloaded_files`` that the live ``unit`` has not read as they are."""
+    record = _units.parse_record(read_text(_units.loaded_path(unit)) or "")
+    return _units.unread(record, {path: digest_of(path) for path in reloaded_files})
+
+
+def with_listed_files(recorder: str, tracked_files: list[str], reloaded_files: list[str]) -> str:
+    """Add to a recorder drop-in the lists of files, so that other modules find them."""
+    tracked = "".join(f"{_RECORDED_FILES_PREFIX}{path}\n" for path in tracked_files)
+    return tracked + "".join(f"{_RELOADED_FILES_PREFIX}{path}\n" for path in reloaded_files) + recorder
 
 
 def tracked_files_of(unit: str) -> list[str] | None:
     """Return the files that ``unit`` tracks, ``None`` when the unit is not managed."""
+    return _listed(unit, _RECORDED_FILES_PREFIX)
+
+
+def _listed(unit: str, prefix: str) -> list[str] | None:
     text = read_text(_units.drop_in_path(unit, RECORDER))
     if text is None:
         return None
-    return [
-        line.removeprefix(_RECORDED_FILES_PREFIX)
-        for line in text.splitlines()
-        if line.startswith(_RECORDED_FILES_PREFIX)
-    ]
+    return [line.removeprefix(prefix) for line in text.splitlines() if line.startswith(prefix)]

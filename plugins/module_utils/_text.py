@@ -13,3 +13,12 @@ def counted(number: int, one: str, many: str = "") -> str:
 def refusal_text(problems: Sequence[str], subject: str) -> str:
     """Return with how many problems of ``subject`` a run ends before it changes anything, and which these are."""
     return "\n  - ".join((f"{counted(len(problems), 'problem')} with {subject}; nothing was changed:", *problems))
+
+
+def table(rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return the lines of a table without a frame, two blanks before each."""
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]) - 1)]
+    return [
+        "  " + "  ".join([*(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=False)), str(row[-1])])
+        for row in rows
+    ]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 RECORD_DIRECTORY = "/var/lib/zerospof/started"
+LOADED_DIRECTORY = "/var/lib/zerospof/loaded"
 UNIT_DIRECTORY = "/etc/systemd/system"
 
 NEW = "new"
@@ -53,18 +54,35 @@ def drop_in_path(unit: str, name: str) -> str:
     return f"{UNIT_DIRECTORY}/{unit}.d/{name}.conf"
 
 
-def recorder(unit: str, tracked_files: Sequence[str]) -> str:
-    """Return the drop-in that makes ``unit`` record the digests of ``tracked_files`` at each start.
+def loaded_path(unit: str) -> str:
+    """Return the file in which ``unit`` records what it has read, when it started or when it was last reloaded."""
+    return f"{LOADED_DIRECTORY}/{unit}"
+
+
+def recorder(unit: str, tracked_files: Sequence[str], reloaded_files: Sequence[str] = ()) -> str:
+    """Return the drop-in that makes ``unit`` record digests at each start, and of ``reloaded_files`` at each reload.
 
     ``+`` runs the command as root and outside of the unit's sandbox, so that a hardened unit needs no
     writable path for it. A missing file makes the start fail with its name.
     """
-    command = (
-        f"mkdir -p {RECORD_DIRECTORY} && sha256sum -- {' '.join(shlex.quote(path) for path in tracked_files)}"
-        f" > {record_path(unit)}"
-    )
+    lines = ["# Managed by zerospof.temporal", "[Service]", f"ExecStartPre={_record(tracked_files, record_path(unit))}"]
+    if reloaded_files:
+        # Later settings of a unit are carried out after the earlier ones: it records what it was told to read.
+        loaded = _record(reloaded_files, loaded_path(unit))
+        lines += [f"ExecStartPre={loaded}", f"ExecReload={loaded}"]
+    return "\n".join(lines) + "\n"
+
+
+def _record(files: Sequence[str], path: str) -> str:
+    names = " ".join(shlex.quote(file) for file in files)
+    command = f"mkdir -p {path.rpartition('/')[0]} && sha256sum -- {names} > {path}"
     escaped = command.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'# Managed by zerospof.temporal\n[Service]\nExecStartPre=+/bin/sh -c "{escaped}"\n'
+    return f'+/bin/sh -c "{escaped}"'
+
+
+def unread(loaded: Mapping[str, str], present: Mapping[str, str | None]) -> list[str]:
+    """Return the files that a running service has not read as they are; arguments as those of :func:`judge`."""
+    return [path for path, now in present.items() if loaded.get(path) != now]
 
 
 def parse_record(text: str) -> dict[str, str]:

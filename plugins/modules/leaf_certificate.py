@@ -13,8 +13,9 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Makes a private key (ECDSA, P-256) on the host that uses it. Only the request and the certificate travel; the
     authority stays on the control node.
-  - A certificate is issued again when there is none, when its names, its use, its key or its authority differ, and
-    when it ends soon.
+  - A certificate is issued again when there is none, when its names, its use, its key or its authority differ, when
+    other authorities than before are trusted, and when it ends soon. Services that notice by the certificate that there
+    is something to read notice the authorities, too.
   - Writes C(<name>.key), C(<name>.crt) and C(ca.crt), where wanted also C(<name>.pem) with certificate and key.
 attributes:
   check_mode:
@@ -70,6 +71,12 @@ options:
     description: Days before its end at which a certificate is issued again. Must be less than O(days).
     type: int
     default: 30
+  issued_before:
+    description:
+      - A certificate that was issued before this moment is renewed, with a new key.
+      - ISO 8601; UTC where no zone is named. With the same moment again, nothing is done again.
+    type: str
+    default: ""
   combined:
     description: Also write C(<name>.pem) with the certificate and its key.
     type: bool
@@ -155,29 +162,51 @@ class Place:
         path = self.directory / name
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
-    def write(self, name: str, text: str) -> None:
-        """See that a file has ``text``: whole, or as it was before, and never readable by others."""
-        path = self.directory / name
-        if self.read(name) != text:
+    def write(self, texts: dict[str, str]) -> None:
+        """See that files have these texts: whole, or as they were before, and never readable by others.
+
+        A service that reads a key and its certificate while both change finds them in step but for an instant.
+        """
+        new = {name: text for name, text in texts.items() if self.read(name) != text}
+        if new:
             self.changed = True
-            if self._check_mode:
-                return
-            # A new temporary file is readable by its owner alone.
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.directory)
-            aside = Path(temporary)
+        if new and not self._check_mode:
+            aside: dict[str, Path] = {}
             try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(descriptor)
-                os.chown(aside, self._owner, self._group)
-                aside.chmod(self._file_mode)
-                aside.replace(path)
+                for name, text in new.items():
+                    aside[name] = self._aside(name, text)
+                for name in new:
+                    aside[name].replace(self.directory / name)
             except BaseException:
-                aside.unlink()
+                for path in aside.values():
+                    path.unlink(missing_ok=True)
                 raise
-        if path.exists():
-            self._guard(path, self._file_mode)
+        for name in texts:
+            if (self.directory / name).exists():
+                self._guard(self.directory / name, self._file_mode)
+
+    def _aside(self, name: str, text: str) -> Path:
+        # A new temporary file is readable by its owner alone.
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.directory)
+        aside = Path(temporary)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            os.chown(aside, self._owner, self._group)
+            aside.chmod(self._file_mode)
+        except BaseException:
+            aside.unlink()
+            raise
+        return aside
+
+    def remove(self, name: str) -> None:
+        """See that a file is not there."""
+        if (self.directory / name).exists():
+            self.changed = True
+            if not self._check_mode:
+                (self.directory / name).unlink()
 
     def _guard(self, path: Path, mode: int) -> None:
         found = path.stat()
@@ -202,23 +231,31 @@ def converge(module: AnsibleModule, place: Place) -> dict[str, Any]:
     if foreign:
         raise _certificates.CertificateError(foreign)
     place.make()
-    key = place.read(f"{name}.key")
+    present, trusted = place.read(f"{name}.crt"), place.read("ca.crt")
+    reasons = [] if signed else _certificates.outdated(present, parameters["issued_before"])
+    # A renewed certificate has a new key, which waits beside the other one until it is signed.
+    files = [f"{name}.key.next", f"{name}.key"]
+    file = next((file for file in files if _certificates.belongs(signed, place.read(file))), files[0 if reasons else 1])
+    key = place.read(file)
     if not key:
         if module.check_mode:
-            return {"changed": True, "reasons": ["there is none"]}
+            return {"changed": True, "reasons": reasons or ["there is none"]}
         key = _certificates.new_key()
-    place.write(f"{name}.key", key)
-    present = place.read(f"{name}.crt")
-    reasons = _certificates.faults(signed or present, key, wanted, authority, lifetime)
+    place.write({file: key})
+    if not reasons:
+        reasons = _certificates.faults(signed or present, key, wanted, authority, lifetime)
     if reasons and signed:
         raise _certificates.CertificateError(f"the signed certificate is not what was asked for: {'; '.join(reasons)}")
+    if present and not signed and _certificates.bundle(trusted) != _certificates.bundle(authority):
+        reasons.append("other authorities are to be trusted")
     if reasons:
         return {"changed": True, "reasons": reasons, "request": _certificates.request(key, wanted)}
     certificate = signed or present
-    place.write(f"{name}.crt", certificate)
-    place.write("ca.crt", authority.strip() + "\n")
+    texts = {f"{name}.key": key, f"{name}.crt": certificate, "ca.crt": _certificates.bundle(authority)}
     if parameters["combined"]:
-        place.write(f"{name}.pem", certificate.rstrip() + "\n" + key)
+        texts[f"{name}.pem"] = certificate.rstrip() + "\n" + key
+    place.write(texts)
+    place.remove(f"{name}.key.next")
     return {"changed": place.changed, "reasons": [], "certificate": _certificates.summary(certificate)}
 
 
@@ -240,6 +277,7 @@ def main() -> None:
             },
             "days": {"type": "int", "default": 397},
             "renew_before_days": {"type": "int", "default": 30},
+            "issued_before": {"type": "str", "default": ""},
             "combined": {"type": "bool", "default": False},
             # What the action adds: the authority's certificate, and the one that it signed.
             "_authority": {"type": "str", "required": True},

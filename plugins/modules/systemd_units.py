@@ -16,6 +16,8 @@ description:
   - Each unit gets a drop-in that records, at every start, the SHA-256 of its O(units[].tracked_files).
     A unit whose files differ from its record, or that is not running, is reported as V(pending); restarting it
     is the task of a rolling playbook, not of this module.
+  - A unit that has not read its O(units[].reloaded_files) as they are is reloaded;
+    M(zerospof.temporal.systemd_reload) does that alone.
   - A timer follows its file without a restart, so it records nothing; it is started whenever it does not run.
 attributes:
   check_mode:
@@ -45,6 +47,13 @@ options:
         description:
           - Absolute paths of the files whose content decides whether a restart is due.
           - The unit file and the drop-in of this module are always tracked.
+        type: list
+        elements: str
+        default: []
+      reloaded_files:
+        description:
+          - Absolute paths of the files that the unit reads again when it is reloaded, such as certificates.
+          - It is reloaded when it has not read them as they are.
         type: list
         elements: str
         default: []
@@ -117,8 +126,8 @@ def _place(module: AnsibleModule, unit: dict) -> tuple[list[str], list[dict[str,
         files[_units.drop_in_path(name, _systemd.SETTINGS)] = unit["drop_in"]
     tracked = sorted({*unit["tracked_files"], *files})
     if not _follows_its_file(unit):
-        files[_units.drop_in_path(name, _systemd.RECORDER)] = _systemd.with_tracked_files(
-            _units.recorder(name, tracked), tracked
+        files[_units.drop_in_path(name, _systemd.RECORDER)] = _systemd.with_listed_files(
+            _units.recorder(name, tracked, unit["reloaded_files"]), tracked, unit["reloaded_files"]
         )
     differences = [_write(module, path, content) for path, content in files.items()]
     return tracked, [difference for difference in differences if difference]
@@ -162,6 +171,7 @@ def main() -> None:
                     "content": {"type": "str"},
                     "drop_in": {"type": "str"},
                     "tracked_files": {"type": "list", "elements": "str", "default": []},
+                    "reloaded_files": {"type": "list", "elements": "str", "default": []},
                     "on_demand": {"type": "bool", "default": False},
                 },
             },
@@ -180,14 +190,20 @@ def main() -> None:
     lasting = [unit["name"] for unit in module.params["units"] if not unit["on_demand"]]
     disabled = [name for name in lasting if not _systemd.is_enabled(module, name)]
     new = [verdict.name for verdict in verdicts if verdict.state == _units.NEW]
+    listed = {unit["name"]: unit["reloaded_files"] for unit in module.params["units"] if unit["name"] not in new}
+    unread = [
+        name for name, files in listed.items() if _systemd.unread(name, files) and _systemd.is_active(module, name)
+    ]
     if not module.check_mode:
         if disabled:
             _systemctl(module, "enable", "--quiet", *disabled)
+        for name in unread:
+            _systemctl(module, "reload", name)
         for name in new:
             # Not "start": a package may have started the unit with the settings of the distribution.
             _systemctl(module, "restart", name)
     module.exit_json(
-        changed=bool(differences or disabled or new),
+        changed=bool(differences or disabled or new or unread),
         diff=differences,
         units=[verdict.as_dict() for verdict in verdicts],
         started=new,

@@ -53,6 +53,11 @@ units:
       description: Why the unit is not current.
       type: list
       elements: str
+unread:
+  description: The running units that have not read, of the files that they read at a reload, those which are on disk.
+  returned: always
+  type: list
+  elements: str
 pending:
   description: Whether any of the units is due for a restart.
   returned: always
@@ -81,6 +86,11 @@ def main() -> None:
     module.exit_json(
         changed=False,
         units=[verdict.as_dict() for verdict in verdicts],
+        unread=[
+            name
+            for name in units
+            if _systemd.unread(name, _systemd.reloaded_files_of(name)) and _systemd.is_active(module, name)
+        ],
         pending=any(verdict.state == _units.PENDING for verdict in verdicts),
     )
 

@@ -49,6 +49,7 @@ ORDER = (
     "test_database_loss.py",
     "test_rolling_restart.py",
     "test_scale.py",
+    "test_certificates.py",
     "test_verification.py",
     "test_ring_growth.py",
     "test_ring_loss.py",

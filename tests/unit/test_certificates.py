@@ -154,6 +154,45 @@ def test_an_authority_that_nobody_trusts_yet_is_refused_and_one_beside_the_forme
     assert _certificates.foreign_authority("", other) == ""
 
 
+@pytest.mark.parametrize(
+    ("moment", "reasons"),
+    [
+        ("", []),
+        ("2026-11-24T00:00:00Z", []),
+        ("2026-11-24T00:00:01", ["it was issued on 2026-11-24 at 00:00:00 UTC"]),
+        ("2026-11-24T00:30:00+01:00", []),
+    ],
+)
+def test_a_certificate_is_renewed_when_it_was_issued_before_the_moment_that_was_asked_for(
+    moment: str, reasons: list[str]
+) -> None:
+    assert _certificates.outdated(LEAF, moment, NOW + timedelta(days=1)) == reasons
+
+
+@pytest.mark.parametrize(("moment", "reason"), [("2026-11-25T00:00:00Z", "still to come"), ("soon", "write it as")])
+def test_a_moment_that_would_renew_at_every_run_is_refused(moment: str, reason: str) -> None:
+    with pytest.raises(_certificates.CertificateError, match=reason):
+        _certificates.outdated(LEAF, moment, NOW)
+
+
+def test_which_authority_signs_does_not_change_what_hosts_trust() -> None:
+    other, _ = authority(name="other")
+    assert _certificates.bundle(CA + other) == _certificates.bundle(f"a word before\n{other}{CA}")
+    assert _certificates.bundle(CA) == CA
+    assert _certificates.bundle("") == ""
+
+
+def test_a_certificate_tells_how_long_it_lasts_and_which_of_the_trusted_signed_it() -> None:
+    other, _ = authority(name="other")
+    told = _certificates.described(LEAF, other + CA, NOW + timedelta(days=367, hours=1))
+    by_name = {one["name"]: one for one in _certificates.authorities(other + CA, NOW)}
+    assert told["authority_id"] == by_name["authority"]["id"] != by_name["other"]["id"]
+    assert (told["days"], told["issued"]) == (29, "2026-11-24T00:00:00+00:00")
+    assert by_name["other"]["days"] == 3650
+    assert _certificates.described(LEAF, other, NOW)["authority_id"] == ""
+    assert _certificates.described(LEAF, CA, NOW + timedelta(days=397, hours=1))["days"] == -1
+
+
 def test_an_authority_that_cannot_sign_says_why() -> None:
     asked = _certificates.request(KEY, WANTED)
     with pytest.raises(_certificates.CertificateError, match="does not belong to its key"):

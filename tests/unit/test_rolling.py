@@ -337,3 +337,36 @@ def test_every_host_that_is_due_restarts_once_and_the_groups_say_what_the_plan_s
         for step in steps:
             assert made_groups[f"rolling_{step}"] == [host for batch in batches(made, step) for host in batch]
             assert _rolling.rolling_serial(made_groups, step) == [len(batch) for batch in batches(made, step)]
+
+
+def test_a_certificate_that_ends_soon_refuses_a_restart_and_none_where_nothing_restarts() -> None:
+    groups = inventory(3)
+    waiting = states(groups, **{"temporal-a0": {"temporal-frontend.service": ["x has changed"]}})
+    lasting = {"path": "/etc/etcd/tls/etcd.crt", "days": 40, "trusts": [{"id": "1", "name": "ca", "days": 20}]}
+    ending = {"path": "/etc/etcd/tls/etcd.crt", "days": 29, "trusts": []}
+    for certificates, days, problems in (
+        ([lasting], 30, []),
+        ([ending], 30, ["db-b0: /etc/etcd/tls/etcd.crt ends in 29 days; run rotate_certificates.yml"]),
+        ([ending], 0, []),
+        ([{**ending, "days": -1}], 0, ["db-b0: /etc/etcd/tls/etcd.crt has ended; run rotate_certificates.yml"]),
+    ):
+        waiting["db-b0"]["certificates"] = certificates
+        assert plan(groups, waiting, certificate_days=days)["problems"] == problems
+    idle = states(groups)
+    idle["db-b0"]["certificates"] = [ending]
+    assert plan(groups, idle, certificate_days=30)["problems"] == []
+
+
+def test_a_rotation_restarts_what_waits_for_certificates_and_leaves_other_changes_waiting() -> None:
+    groups = inventory(3)
+    seen = states(
+        groups,
+        **{
+            "temporal-a0": {
+                "temporal-ui.service": ["/etc/temporal-ui/tls/temporal-ui.crt has changed since its start"]
+            },
+            "temporal-b0": {"temporal-ui.service": ["/etc/temporal-ui/ui.yaml has changed since its start"]},
+        },
+    )
+    assert batches(plan(groups, seen, because="/tls/"), "temporal_ui") == [["temporal-a0"]]
+    assert batches(plan(groups, seen), "temporal_ui") == [["temporal-a0"], ["temporal-b0"]]

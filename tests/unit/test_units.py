@@ -49,6 +49,27 @@ def test_the_recorder_survives_characters_that_systemd_expands() -> None:
     assert drop_in.count("ExecStartPre=+") == 1
 
 
+def test_what_a_reload_reads_is_recorded_by_start_and_reload_and_decides_no_restart() -> None:
+    drop_in = _units.recorder("patroni.service", [CONFIG], ["/tls/patroni.crt"])
+    started, loaded, reloaded = (line.partition("=") for line in drop_in.splitlines() if line.startswith("Exec"))
+    assert (started[0], loaded[0], reloaded[0]) == ("ExecStartPre", "ExecStartPre", "ExecReload")
+    assert CONFIG in started[2]
+    assert "/tls/patroni.crt" not in started[2]
+    assert loaded[2] == reloaded[2]
+    assert _units.loaded_path("patroni.service") in loaded[2]
+    assert "ExecReload" not in _units.recorder("patroni.service", [CONFIG])
+
+
+@pytest.mark.parametrize(
+    ("loaded", "present", "unread"),
+    [({"/a": "1"}, {"/a": "1"}, []), ({"/a": "1"}, {"/a": "2"}, ["/a"]), ({}, {"/a": "1"}, ["/a"]), ({}, {}, [])],
+)
+def test_a_service_has_to_read_what_differs_from_what_it_read(
+    loaded: dict[str, str], present: dict[str, str], unread: list[str]
+) -> None:
+    assert _units.unread(loaded, present) == unread
+
+
 def test_people_read_what_waits_and_why() -> None:
     current = {"name": "etcd.service", "state": _units.CURRENT, "reasons": []}
     waiting = {"name": "patroni.service", "state": _units.PENDING, "reasons": ["it is not running", "/x is missing"]}
