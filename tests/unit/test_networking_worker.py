@@ -9,7 +9,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from lab.sample import activities, model
+from lab.sample import activities, model, workflows
 
 Change, Device, Outcome = model.Change, model.Device, model.Outcome
 
@@ -59,9 +59,24 @@ def test_a_wrong_change_fails_for_good() -> None:
 
 def test_a_device_answers_after_the_attempts_that_it_leaves_unanswered() -> None:
     flaky = Device("a", seconds=0, failures=2)
-    with pytest.raises(ConnectionError):
+    with pytest.raises(ApplicationError, match="a does not answer") as failed:
         attempt(flaky, 2)
+    assert not failed.value.non_retryable
     assert attempt(flaky, 3) == model.commit_of(model.configuration(flaky, 10))
+
+
+@pytest.mark.parametrize("number", [model.MOST_ATTEMPTS, model.MOST_ATTEMPTS + 1])
+def test_a_device_that_never_answers_is_given_up(number: int) -> None:
+    """Also when the attempt that was to be the last was lost with its worker."""
+    with pytest.raises(ApplicationError, match="a does not answer") as failed:
+        attempt(Device("a", seconds=0, failures=model.MOST_ATTEMPTS), number)
+    assert failed.value.non_retryable
+
+
+def test_attempts_that_are_lost_with_their_workers_say_nothing_about_the_device() -> None:
+    sound = Device("a", seconds=0)
+    assert attempt(sound, model.MOST_ATTEMPTS + 3) == model.commit_of(model.configuration(sound, 10))
+    assert workflows.DEVICE_RETRIES.maximum_attempts == 0
 
 
 def test_a_refusal_is_not_tried_again() -> None:

@@ -26,10 +26,14 @@ def validate_change(change: Change) -> None:
 
 @activity.defn
 async def apply_configuration(device: Device, vlan: int) -> str:
-    """Apply the configuration to one device and return its commit."""
+    """Apply the configuration to one device and return its commit; give up one that has been asked often enough."""
     activity.logger.info("configure %s", device.name)
+    attempt = activity.info().attempt
     try:
-        return await _with_heartbeats(simulator.apply(device, vlan, activity.info().attempt))
+        return await _with_heartbeats(simulator.apply(device, vlan, attempt))
+    except simulator.DeviceUnreachableError as error:
+        given_up = attempt >= model.MOST_ATTEMPTS
+        raise ApplicationError(str(error), type="DeviceUnreachable", non_retryable=given_up) from error
     except simulator.ConfigurationRefusedError as error:
         raise ApplicationError(str(error), type="ConfigurationRefused", non_retryable=True) from error
 

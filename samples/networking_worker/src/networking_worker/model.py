@@ -17,7 +17,8 @@ ROLLED_BACK = "rolled back"
 class Device:
     """A device, and how the simulated one behaves.
 
-    ``seconds``: how long it takes to apply a configuration. ``failures``: how many attempts it leaves unanswered.
+    ``seconds``: how long it takes to apply a configuration. ``failures``: how many attempts it leaves unanswered;
+    with ``MOST_ATTEMPTS`` it never answers.
     ``refuses``: it rejects every configuration. ``drifts``: it confirms one configuration and runs another.
     """
 

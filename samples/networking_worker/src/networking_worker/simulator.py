@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from networking_worker.model import Device, commit_of, configuration, refusal, silence
+from networking_worker.model import MOST_ATTEMPTS, Device, commit_of, configuration, refusal, silence
 
 
 class DeviceUnreachableError(ConnectionError):
@@ -27,7 +27,7 @@ async def apply(device: Device, vlan: int, attempt: int) -> str:
         ConfigurationRefusedError: the device rejects the configuration.
     """
     await asyncio.sleep(device.seconds)
-    if attempt <= device.failures:
+    if attempt <= device.failures or device.failures >= MOST_ATTEMPTS:
         raise DeviceUnreachableError(silence(device))
     if device.refuses:
         raise ConfigurationRefusedError(refusal(device, vlan))

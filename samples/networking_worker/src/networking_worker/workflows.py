@@ -11,17 +11,15 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from networking_worker import activities
-    from networking_worker.model import CONFIGURED, MOST_ATTEMPTS, ROLLED_BACK, Change, Device, Outcome, Progress
+    from networking_worker.model import CONFIGURED, ROLLED_BACK, Change, Device, Outcome, Progress
 
 STEP_TIMEOUT = timedelta(seconds=60)
 # A look at a device takes moments. A task that was handed to a worker which just died is given to another after this.
 LOOK_TIMEOUT = timedelta(seconds=10)
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
-DEVICE_RETRIES = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200),
-    maximum_interval=timedelta(seconds=5),
-    maximum_attempts=MOST_ATTEMPTS,
-)
+# Without a limit: an attempt whose worker dies, or is too busy, says nothing about the device. Which answer is final is
+# for the activities to say.
+DEVICE_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
 # A device that cannot be restored is tried again until somebody repairs it.
 RESTORE_RETRIES = RetryPolicy(maximum_interval=timedelta(seconds=30))
 
