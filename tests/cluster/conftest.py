@@ -26,6 +26,7 @@ SUBNET = "10.91.0.0/24"
 IMAGES = {"basic": "debian-12"}
 MARKER = "/run/before-check-mode"
 REASON_LINES = 25
+TASK = re.compile(r"^TASK \[", re.MULTILINE)
 RECAP = re.compile(r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unreachable=0\s+failed=0", re.MULTILINE)
 
 
@@ -88,6 +89,11 @@ class Run:
     def changed(self) -> dict[str, int]:
         """Return the number of changes per host of a run in which no host failed."""
         return {match["host"]: int(match["changed"]) for match in RECAP.finditer(self.output)}
+
+    @property
+    def tasks(self) -> int:
+        """Return the number of tasks that ran on some host."""
+        return len(TASK.findall(self.output))
 
     @property
     def reasons(self) -> str:
