@@ -482,7 +482,7 @@ def test_a_wrong_type_is_told_with_the_name_and_the_value(inputs: dict[str, Any]
 def test_an_element_of_a_wrong_type_is_told_once() -> None:
     found = with_inputs(temporal_namespaces=["production"])
     assert len(found) == 1, found
-    assert found[0].startswith("temporal_namespaces: Elements value for option 'temporal_namespaces' is of type str")
+    assert found[0].startswith("temporal_namespaces: Elements value for option 'temporal_namespaces' is of type")
 
 
 @pytest.mark.parametrize("name", ["temporal_vip", "temporal_ports", "temporal_client_networks", "haproxy_proxies"])
