@@ -7,20 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._placement import CASSANDRA
-from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted, ruled_columns
 
 ROWS = 20
 BAR_CHARACTERS = 40
 WIDTH = 110
 OF_NODES = "Copies on each Cassandra node"
 OF_SERVERS = "Workflows by the Temporal host that owns their shard"
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows of a table below its head and a rule."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
 def _named(host: Mapping[str, Any]) -> str:
@@ -45,7 +38,7 @@ def _table(placement: Mapping[str, Any], most_rows: int) -> list[str]:
         for row in placement["workflows"][:most_rows]
     ]
     more = len(placement["workflows"]) - len(rows)
-    return _columns([head, *rows]) + (
+    return ruled_columns([head, *rows]) + (
         [f"and {more} more; a file with all of them: -e placement_file=F.json"] if more else []
     )
 

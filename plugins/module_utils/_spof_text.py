@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import LOSSES
-from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted, ruled_columns
 
 NAMES_IN_A_CELL = 2
 CHARACTERS_IN_A_CELL = 24
@@ -23,10 +23,9 @@ def _cell(hosts: Sequence[str], most_names: int) -> str:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    rule = "  ".join("-" * width for width in widths)
-    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    """Return the lines of a table with rules below its head and above its sum."""
+    head, rule, *lines = ruled_columns(rows)
+    return [head, rule, *lines[:-1], rule, lines[-1]]
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:

@@ -15,6 +15,13 @@ def refusal_text(problems: Sequence[str], subject: str) -> str:
     return "\n  - ".join((f"{counted(len(problems), 'problem')} with {subject}; nothing was changed:", *problems))
 
 
+def ruled_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table with a rule below its head."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
 def table(rows: Sequence[Sequence[object]]) -> list[str]:
     """Return the lines of a table without a frame, two blanks before each."""
     widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]) - 1)]

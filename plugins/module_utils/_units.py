@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted, table
 
 RECORD_DIRECTORY = "/var/lib/zerospof/started"
 LOADED_DIRECTORY = "/var/lib/zerospof/loaded"
@@ -134,10 +134,6 @@ def pending_text(units_by_host: Mapping[str, Sequence[Mapping[str, object]]]) ->
     ]
     if not waiting:
         return "No service waits for a restart."
-    widths = [max(len(row[column]) for row in waiting) for column in (0, 1)]
     return "\n".join(
-        [
-            f"Waiting for a restart: {counted(len(waiting), 'service')} (rolling_restart.yml)",
-            *(f"  {host:<{widths[0]}}  {unit:<{widths[1]}}  {reasons}" for host, unit, reasons in waiting),
-        ]
+        [f"Waiting for a restart: {counted(len(waiting), 'service')} (rolling_restart.yml)", *table(waiting)]
     )
