@@ -65,10 +65,11 @@ def reloaded_files_of(unit: str) -> list[str]:
     return _listed(unit, _RELOADED_FILES_PREFIX) or []
 
 
-def unread(unit: str, reloaded_files: list[str]) -> list[str]:
-    """Return those of ``reloaded_files`` that the live ``unit`` has not read as they are."""
+def unread(module: AnsibleModule, unit: str, reloaded_files: list[str]) -> list[str]:
+    """Return those of ``reloaded_files`` that a running ``unit`` has not read as they are."""
     record = _units.parse_record(read_text(_units.loaded_path(unit)) or "")
-    return _units.unread(record, {path: digest_of(path) for path in reloaded_files})
+    files = _units.unread(record, {path: digest_of(path) for path in reloaded_files})
+    return files if files and is_active(module, unit) else []
 
 
 def with_listed_files(recorder: str, tracked_files: list[str], reloaded_files: list[str]) -> str:

@@ -55,8 +55,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={"units": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
-    units = [unit for unit in module.params["units"] if _systemd.is_active(module, unit)]
-    unread = {unit: _systemd.unread(unit, _systemd.reloaded_files_of(unit)) for unit in units}
+    unread = {unit: _systemd.unread(module, unit, _systemd.reloaded_files_of(unit)) for unit in module.params["units"]}
     reloaded = {unit: files for unit, files in unread.items() if files}
     for unit in () if module.check_mode else reloaded:
         code, _, error = module.run_command(["systemctl", "reload", unit])

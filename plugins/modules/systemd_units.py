@@ -191,9 +191,7 @@ def main() -> None:
     disabled = [name for name in lasting if not _systemd.is_enabled(module, name)]
     new = [verdict.name for verdict in verdicts if verdict.state == _units.NEW]
     listed = {unit["name"]: unit["reloaded_files"] for unit in module.params["units"] if unit["name"] not in new}
-    unread = [
-        name for name, files in listed.items() if _systemd.unread(name, files) and _systemd.is_active(module, name)
-    ]
+    unread = [name for name, files in listed.items() if _systemd.unread(module, name, files)]
     if not module.check_mode:
         if disabled:
             _systemctl(module, "enable", "--quiet", *disabled)

@@ -86,11 +86,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         units=[verdict.as_dict() for verdict in verdicts],
-        unread=[
-            name
-            for name in units
-            if _systemd.unread(name, _systemd.reloaded_files_of(name)) and _systemd.is_active(module, name)
-        ],
+        unread=[name for name in units if _systemd.unread(module, name, _systemd.reloaded_files_of(name))],
         pending=any(verdict.state == _units.PENDING for verdict in verdicts),
     )
 
