@@ -150,6 +150,12 @@ def faults(
     return found
 
 
+def moment_of(text: str) -> datetime:
+    """Return a moment in ISO 8601, of UTC where it names no zone; ``ValueError`` when it is none."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def outdated(certificate: str, issued_before: str, now: datetime | None = None) -> list[str]:
     """Return why ``certificate`` must be issued again, with a new key, by somebody's wish: nothing when it need not.
 
@@ -159,10 +165,9 @@ def outdated(certificate: str, issued_before: str, now: datetime | None = None) 
     if not issued_before or not certificate:
         return []
     try:
-        moment = datetime.fromisoformat(issued_before)
+        moment = moment_of(issued_before)
     except ValueError as error:
         raise CertificateError(f"issued_before is {issued_before}; write it as 2026-11-26T10:00:00Z") from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if moment > (now or datetime.now(UTC)):
         raise CertificateError(f"issued_before is {issued_before}, which is still to come: it would never be renewed")
     issued = _issued(_certificate(certificate, "it"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils import _authority, _rolling, _topology
+from ansible_collections.zerospof.temporal.plugins.module_utils import _authority, _certificates, _rolling, _topology
 from ansible_collections.zerospof.temporal.plugins.module_utils._expiry import Found
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted, table
 
@@ -170,10 +170,9 @@ def _misspelt(name: str) -> str:
 
 def _moment(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
+        return _certificates.moment_of(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def renewal_text(plan: Mapping[str, Any]) -> str:
