@@ -59,12 +59,10 @@ trusted:
   elements: str
 """
 
-import os
-import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.zerospof.temporal.plugins.module_utils import _authority, _certificates
+from ansible_collections.zerospof.temporal.plugins.module_utils import _authority, _certificates, _files
 
 FILES = ("ca.crt", "ca.key", "next.crt", "next.key")
 
@@ -73,19 +71,8 @@ def write(path: Path, text: str | None) -> None:
     """Give ``path`` its text, whole or not at all; ``None`` removes it. Keys are for their owner alone."""
     if text is None:
         path.unlink(missing_ok=True)
-        return
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    aside = Path(temporary)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        aside.chmod(0o600 if path.suffix == ".key" else 0o644)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    else:
+        _files.replace({path: text}, 0o600 if path.suffix == ".key" else 0o644)
 
 
 def main() -> None:

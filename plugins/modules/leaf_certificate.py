@@ -119,12 +119,11 @@ reasons:
 import grp
 import os
 import pwd
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.zerospof.temporal.plugins.module_utils import _certificates
+from ansible_collections.zerospof.temporal.plugins.module_utils import _certificates, _files
 
 
 class Place:
@@ -171,35 +170,11 @@ class Place:
         if new:
             self.changed = True
         if new and not self._check_mode:
-            aside: dict[str, Path] = {}
-            try:
-                for name, text in new.items():
-                    aside[name] = self._aside(name, text)
-                for name in new:
-                    aside[name].replace(self.directory / name)
-            except BaseException:
-                for path in aside.values():
-                    path.unlink(missing_ok=True)
-                raise
+            files = {self.directory / name: text for name, text in new.items()}
+            _files.replace(files, self._file_mode, (self._owner, self._group))
         for name in texts:
             if (self.directory / name).exists():
                 self._guard(self.directory / name, self._file_mode)
-
-    def _aside(self, name: str, text: str) -> Path:
-        # A new temporary file is readable by its owner alone.
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.directory)
-        aside = Path(temporary)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            os.chown(aside, self._owner, self._group)
-            aside.chmod(self._file_mode)
-        except BaseException:
-            aside.unlink()
-            raise
-        return aside
 
     def remove(self, name: str) -> None:
         """See that a file is not there."""
