@@ -27,7 +27,9 @@ IMAGES = {"basic": "debian-12"}
 MARKER = "/run/before-check-mode"
 REASON_LINES = 25
 TASK = re.compile(r"^TASK \[", re.MULTILINE)
-RECAP = re.compile(r"^(?P<host>\S+)\s+: ok=\d+\s+changed=(?P<changed>\d+)\s+unreachable=0\s+failed=0", re.MULTILINE)
+RECAP = re.compile(
+    r"^(?P<host>\S+)\s+: ok=(?P<ok>\d+)\s+changed=(?P<changed>\d+)\s+unreachable=0\s+failed=0", re.MULTILINE
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -89,6 +91,11 @@ class Run:
     def changed(self) -> dict[str, int]:
         """Return the number of changes per host of a run in which no host failed."""
         return {match["host"]: int(match["changed"]) for match in RECAP.finditer(self.output)}
+
+    @property
+    def done(self) -> int:
+        """Return how often a task ran on a host, in a run in which no host failed."""
+        return sum(int(match["ok"]) for match in RECAP.finditer(self.output))
 
     @property
     def tasks(self) -> int:

@@ -81,11 +81,12 @@ def whole(view: View) -> Mapping[str, object]:
     return {"starts": starts(view, "temporal_servers"), "selected": selected(view), "schemas": schema_versions(view)}
 
 
-def judged(books: Ledger) -> None:
+def judged(books: Ledger, least: int = 50) -> None:
+    """No client noticed, of more than ``least`` calls, and nothing was lost."""
     print(books.table)
     assert books.verdict.problems == []
     assert books.failed(RETRYING) == [], books.table
-    assert len(books.of(RETRYING)) > 50
+    assert len(books.of(RETRYING)) > least
 
 
 def test_the_table_says_what_the_schema_tools_of_the_releases_say(fleet: LiveCluster) -> None:
