@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache" / "logs"
 TAIL_LINES = 60
 LANES = 2
+BESIDE = ("check", "tool", "role")
 # The gaps that these measure are tenths of a second: they run alone.
 ALONE = ("keepalived",)
 # Not yet within the hour that the suite has: only by name, python -m tests.run "cluster ha_cassandra".
@@ -39,7 +40,8 @@ PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error).*?) in [\d.]
 class Step:
     """One command of the suite.
 
-    ``group``: ``check`` needs no host, ``role`` runs beside its like, ``host`` alone; so does ``asked``, by name.
+    ``group``: ``check`` needs no host, ``tool`` needs no cluster, ``role`` has hosts of its own: these run beside
+    their like. ``host`` runs alone; so does ``asked``, by name.
     """
 
     name: str
@@ -79,12 +81,13 @@ def steps() -> list[Step]:
         Step("documentation", ("python", "-m", "tests.docs"), "check"),
         Step("unit", (*pytest, "tests/unit"), "check"),
         Step("templates", (*pytest, "tests/templates"), "check"),
-        Step("lab", (*pytest, "tests/lab"), "host"),
-        Step("artifacts", (*pytest, "tests/artifacts"), "host"),
         # Scenarios of roles install it; on a fresh machine this is where it is made.
         Step("software", ("python", "-m", "lab.software"), "host"),
-        Step("sanity", (*pytest, "tests/sanity"), "host"),
-        Step("compatibility", (*pytest, "tests/compatibility"), "host"),
+        # The longest first: two lanes end at about the same time then.
+        Step("sanity", (*pytest, "tests/sanity"), "tool"),
+        Step("compatibility", (*pytest, "tests/compatibility"), "tool"),
+        Step("lab", (*pytest, "tests/lab"), "tool"),
+        Step("artifacts", (*pytest, "tests/artifacts"), "tool"),
     ]
     suite += [
         Step(f"molecule {name}", ("molecule", "test", "--scenario-name", name), "host" if name in ALONE else "role")
@@ -136,11 +139,11 @@ def run(step: Step, position: str) -> Outcome:
 
 
 def run_all(suite: Sequence[Step]) -> list[Outcome]:
-    """Run the steps in order, those of roles two at a time: each has a lab of its own and waits half of the time."""
+    """Run the steps in order, two at a time where nothing is shared: alone, most of them wait half of the time."""
     numbered = [(step, f"{number}/{len(suite)}") for number, step in enumerate(suite, start=1)]
     outcomes: list[Outcome] = []
-    for beside, group in itertools.groupby(numbered, key=lambda pair: pair[0].group == "role"):
-        with ThreadPoolExecutor(LANES if beside else 1) as pool:
+    for kind, group in itertools.groupby(numbered, key=lambda pair: pair[0].group):
+        with ThreadPoolExecutor(LANES if kind in BESIDE else 1) as pool:
             outcomes += pool.map(lambda pair: run(*pair), list(group))
     return outcomes
 
