@@ -15,13 +15,7 @@ description:
     the dead node that had its address.
   - Fails when a ring may exist and does not answer, when another node is down, or when a live node has the address.
   - Changes nothing; the answer is for the first start of the node.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   name:
     description: Name of the node in the inventory.
