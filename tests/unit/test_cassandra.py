@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra as start
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +61,19 @@ def test_a_node_with_data_stays_in_its_ring() -> None:
 
 def test_without_any_data_there_is_a_new_ring() -> None:
     assert plan(established=[]) == start.FOUND
+
+
+def test_a_ring_of_which_no_node_has_data_is_not_founded_anew() -> None:
+    """As when no disk is mounted after all hosts were down."""
+    with pytest.raises(start.RefusalError, match=r"it was in a ring whose data no node has now.* mount the disks"):
+        plan(established=[], was_in_ring=True)
+    assert plan(was_in_ring=True, ring=[node("192.0.2.11", up=False), node("192.0.2.12")]) == start.REPLACE
+
+
+def test_the_record_of_a_ring_is_where_the_role_keeps_it() -> None:
+    role = Path(__file__).resolve().parents[2] / "roles/cassandra"
+    state = yaml.safe_load((role / "vars/main.yml").read_text(encoding="utf-8"))["__cassandra_state"]
+    assert f"{state}/ring" == start.RING_RECORD
 
 
 def test_founding_that_was_interrupted_goes_on() -> None:
