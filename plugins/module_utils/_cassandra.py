@@ -72,9 +72,14 @@ def parse_status(text: str) -> list[RingNode]:
     ]
 
 
-def down_addresses(text: str) -> list[str]:
-    """Return the addresses of the nodes that do not live in the output of ``nodetool status``."""
-    return [node.address for node in parse_status(text) if not node.is_up]
+def down_addresses(statuses: Sequence[str]) -> list[str]:
+    """Return the addresses of the nodes that do not live, by most of the outputs of ``nodetool status``.
+
+    A node that is cut off from the others answers whoever asks it, and takes itself for the only one that lives.
+    """
+    views = [{node.address: node.is_up for node in parse_status(text)} for text in statuses]
+    addresses = dict.fromkeys(address for view in views for address in view)
+    return [address for address in addresses if sum(view.get(address) is False for view in views) > len(views) / 2]
 
 
 def rack_of(member: Member) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,33 @@ def test_the_status_of_a_ring_is_read() -> None:
 
 
 def test_a_node_that_is_joining_lives_and_one_that_is_down_does_not() -> None:
-    assert start.down_addresses(STATUS) == ["192.0.2.12"]
+    assert start.down_addresses([STATUS]) == ["192.0.2.12"]
+
+
+def status(up: str, down: str) -> str:
+    """What a node prints that sees the nodes 192.0.2.N up and down."""
+    rows = [
+        f"{how}  192.0.2.{number}  1 KiB  16  ?  {uuid.UUID(int=int(number))}  az_a"
+        for how, numbers in (("UN", up), ("DN", down))
+        for number in numbers.split()
+    ]
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("views", "down"),
+    [
+        # The first is cut off.
+        ([("1", "2 3"), ("2 3", "1"), ("2 3", "1")], ["192.0.2.1"]),
+        ([("1 2", "3"), ("1 2", "3")], ["192.0.2.3"]),
+        # One has not noticed yet.
+        ([("1 2 3", ""), ("1 2", "3"), ("1 2", "3")], ["192.0.2.3"]),
+        ([("1 2", "")], []),
+        ([], []),
+    ],
+)
+def test_most_of_the_nodes_that_answer_say_who_is_down(views: list[tuple[str, str]], down: list[str]) -> None:
+    assert start.down_addresses([status(*view) for view in views]) == down
 
 
 def test_text_without_a_ring_has_no_nodes() -> None:

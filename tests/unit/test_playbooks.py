@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,3 +24,18 @@ def imported(playbook: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("playbook", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
 def test_every_playbook_refuses_an_inventory_without_hosts_in_one_place(playbook: Path) -> None:
     assert list(imported(playbook)).count(PLAYBOOKS / "shared/inventory.yml") == 1
+
+
+READING = [
+    (path, task)
+    for path in sorted(PLAYBOOKS.glob("*.yml"))
+    for play in yaml.safe_load(path.read_text(encoding="utf-8"))
+    for task in play.get("tasks", ())
+    if "ansible.builtin.command" in task and task.get("changed_when") is False
+]
+
+
+@pytest.mark.parametrize(("path", "task"), READING, ids=lambda of: of.stem if isinstance(of, Path) else of["name"])
+def test_a_command_that_only_reads_does_so_in_check_mode_too(path: Path, task: dict[str, Any]) -> None:
+    """Without, it is taken for one that succeeded and said nothing."""
+    assert task.get("check_mode") is False, path
