@@ -24,6 +24,8 @@ ZONES_OF_HA = 3
 REPLICAS_OF_HA = 3
 # What the nodes of one ring cannot have different values of: each computes the share of all others from its own.
 OF_RING = ("cassandra_datacenter", "cassandra_replication_factor", "cassandra_tokens_per_node")
+# After so many days Cassandra forgets that a row was deleted (gc_grace_seconds, 864000).
+DAYS_OF_DELETIONS = 10
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
@@ -169,6 +171,12 @@ def _ring_problems(cluster: Cluster) -> Iterator[str]:
     for tokens, hosts in cluster.values("cassandra_tokens_per_node"):
         if tokens < 1:
             yield f"cassandra_tokens_per_node{cluster.where(hosts)}: {tokens} must be at least 1; 16 suits most rings"
+    for days, hosts in cluster.values("cassandra_repair_interval_days"):
+        if not 1 <= days < DAYS_OF_DELETIONS:
+            yield (
+                f"cassandra_repair_interval_days{cluster.where(hosts)}: {days} must be from 1 to "
+                f"{DAYS_OF_DELETIONS - 1}, or rows come back whose deletion a node missed"
+            )
 
 
 def _address_problems(cluster: Cluster) -> Iterator[str]:

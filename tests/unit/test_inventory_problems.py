@@ -314,6 +314,18 @@ def test_a_node_without_tokens_is_refused() -> None:
     assert problem == "cassandra_tokens_per_node: 0 must be at least 1; 16 suits most rings"
 
 
+@pytest.mark.parametrize(("days", "is_refused"), [(0, True), (1, False), (9, False), (10, True)])
+def test_repairs_come_before_deletions_are_forgotten(days: int, is_refused: bool) -> None:
+    groups, hostvars = sound()
+    groups["cassandra"] = list(HOSTS)
+    for host in hostvars.values():
+        host |= {"temporal_profile": "ha_cassandra", "cassandra_repair_interval_days": days}
+    refusal = (
+        f"cassandra_repair_interval_days: {days} must be from 1 to 9, or rows come back whose deletion a node missed"
+    )
+    assert problems(groups, hostvars) == [refusal] * is_refused
+
+
 @pytest.mark.parametrize(
     ("option", "value", "usual"), [("cassandra_tokens_per_node", 8, 16), ("cassandra_replication_factor", 5, 3)]
 )
