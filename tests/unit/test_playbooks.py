@@ -39,3 +39,9 @@ READING = [
 def test_a_command_that_only_reads_does_so_in_check_mode_too(path: Path, task: dict[str, Any]) -> None:
     """Without, it is taken for one that succeeded and said nothing."""
     assert task.get("check_mode") is False, path
+
+
+@pytest.mark.parametrize("playbook", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
+def test_the_run_book_begins_with_every_playbook(playbook: Path) -> None:
+    table = (PLAYBOOKS.parent / "docs/operations.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    assert f"`{playbook.name}" in table
