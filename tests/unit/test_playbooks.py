@@ -45,3 +45,9 @@ def test_a_command_that_only_reads_does_so_in_check_mode_too(path: Path, task: d
 def test_the_run_book_begins_with_every_playbook(playbook: Path) -> None:
     table = (PLAYBOOKS.parent / "docs/operations.md").read_text(encoding="utf-8").partition("\n## ")[0]
     assert f"`{playbook.name}" in table
+
+
+def test_the_place_of_the_tools_is_told_once() -> None:
+    files = [*PLAYBOOKS.rglob("*.yml"), *(PLAYBOOKS.parent / "roles").glob("*/*/*")]
+    told = [path.parts[-3:] for path in files if path.is_file() and "/opt/zerospof/tools" in path.read_text()]
+    assert told == [("temporal", "vars", "main.yml")]
