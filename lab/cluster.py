@@ -76,6 +76,7 @@ def stream(
     started = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**variables, "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
+    is_playbook = command[0] == "ansible-playbook"
     with (
         log.open("w", encoding="utf-8") as file,
         subprocess.Popen(
@@ -86,14 +87,15 @@ def stream(
         for line in process.stdout:
             file.write(line)
             file.flush()
-            shown = PROGRESS.match(line) if command[0] == "ansible-playbook" else line.rstrip()
+            shown = PROGRESS.match(line) if is_playbook else line.rstrip()
             if shown:
                 text = shown if isinstance(shown, str) else shown["play"] or shown["said"]
                 print(f"   {time.monotonic() - started:5.0f} s  {text}", flush=True)
     seconds = time.monotonic() - started
     if process.returncode != 0:
-        tail = log.read_text(encoding="utf-8").splitlines()[-LOG_TAIL_LINES:]
-        print("\n".join(f"   | {line}" for line in tail), flush=True)
+        if is_playbook:  # of which only the progress has been shown
+            tail = log.read_text(encoding="utf-8").splitlines()[-LOG_TAIL_LINES:]
+            print("\n".join(f"   | {line}" for line in tail), flush=True)
         raise StepError(f"{title}: failed after {seconds:.0f} s; the whole output is in {os.path.relpath(log, ROOT)}")
     return seconds
 

@@ -23,6 +23,9 @@ REPLACE = "replace"
 
 STATES = {"J": "joining", "L": "leaving", "M": "moving"}
 
+# Where a node keeps, on the disk of the system, which nodes its ring had: __cassandra_state of the role.
+RING_RECORD = "/var/lib/zerospof/cassandra/ring"
+
 TOKENS = 2**64
 FIRST_TOKEN = -(2**63)
 # Racks with different numbers of nodes can meet at the same place; this much room lets each rack have a token there.
@@ -69,9 +72,14 @@ def parse_status(text: str) -> list[RingNode]:
     ]
 
 
-def down_addresses(text: str) -> list[str]:
-    """Return the addresses of the nodes that do not live in the output of ``nodetool status``."""
-    return [node.address for node in parse_status(text) if not node.is_up]
+def down_addresses(statuses: Sequence[str]) -> list[str]:
+    """Return the addresses of the nodes that do not live, by most of the outputs of ``nodetool status``.
+
+    A node that is cut off from the others answers whoever asks it, and takes itself for the only one that lives.
+    """
+    views = [{node.address: node.is_up for node in parse_status(text)} for text in statuses]
+    addresses = dict.fromkeys(address for view in views for address in view)
+    return [address for address in addresses if sum(view.get(address) is False for view in views) > len(views) / 2]
 
 
 def rack_of(member: Member) -> str:
@@ -112,6 +120,7 @@ def plan(
     established: Sequence[str],
     ring: Sequence[RingNode] | None,
     has_commit_log: bool = False,
+    was_in_ring: bool = False,
 ) -> str:
     """Decide how the node ``name`` starts: one of ``stay``, ``found``, ``join`` and ``replace``.
 
@@ -120,11 +129,12 @@ def plan(
     ``ring``: what an established node shows of the ring; ``None`` when none answers.
     ``has_commit_log``: there are segments of a commit log. Those of a lost node would be replayed, its own system
     tables with them: it would believe that it has its data and serve without.
+    ``was_in_ring``: the host, outside of the directory of the data, has a record of a ring that its node was in.
 
     Raises:
         RefusalError: a ring exists but does not answer, a node of it is down or on its way, it has a live node with
-            this address, or a commit log is left of lost data. A second ring, or a node that misses data, would be the
-            result.
+            this address, a commit log is left of lost data, or the data of a whole ring are out of sight. A second
+            ring, or a node that misses data, would be the result.
     """
     if has_data and not is_unfinished:
         return STAY
@@ -134,6 +144,12 @@ def plan(
             "empty the directory of the commit log, and run again"
         )
     if not established:
+        if was_in_ring:
+            raise RefusalError(
+                f"cassandra on {name}: it was in a ring whose data no node has now, and a new ring would begin with "
+                f"nothing; mount the disks of the data or, when all are lost, delete {RING_RECORD} on every node, and "
+                "run again"
+            )
         return FOUND
     if ring is None:
         raise RefusalError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -24,38 +24,64 @@ ZONES_OF_HA = 3
 REPLICAS_OF_HA = 3
 # What the nodes of one ring cannot have different values of: each computes the share of all others from its own.
 OF_RING = ("cassandra_datacenter", "cassandra_replication_factor", "cassandra_tokens_per_node")
+# After so many days Cassandra forgets that a row was deleted (gc_grace_seconds, 864000).
+DAYS_OF_DELETIONS = 10
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
 
+# az-c, AZ_C and azc, but not azure.
+_ZONE_SLIP = re.compile(r"az(?:[^a-z0-9]+|(?=.$))(.+)", re.IGNORECASE)
+# What lives only with a majority of its hosts, which one of two zones has.
+TIERS_OF_MAJORITIES = ("postgresql", "etcd", "cassandra")
+
 
 def placement_problems(cluster: Cluster) -> Iterator[str]:
-    """Yield the problems of zones, tiers, promises and addresses."""
-    if not cluster.groups.get("all"):
-        yield "inventory: has no host; see that -i names the inventory and that it can be read"
-        return
+    """Yield the problems of zones, tiers, promises and addresses; what follows from another of them is not told."""
     for check in (_zone_problems, _tier_problems, _claim_problems, _address_problems):
         yield from check(cluster)
 
 
+def _used_zones(cluster: Cluster) -> list[str]:
+    return sorted({zone for host in cluster.hosts for zone in cluster.zones_of.get(host, [])})
+
+
 def _zone_problems(cluster: Cluster) -> Iterator[str]:
-    if not cluster.zones:
+    unplaced = [host for host in cluster.tiers_of if host not in cluster.zones_of]
+    slips = {
+        group: (hint, hosts)
+        for group, members in cluster.groups.items()
+        if (hosts := [host for host in unplaced if host in members]) and (hint := _meant_zone(group, cluster.zones))
+    }
+    for group, (hint, hosts) in slips.items():
+        yield (
+            f"{group}: is no {ZONE_PREFIX}* group{hint}, so {listed(hosts)} {'stand' if hosts[1:] else 'stands'} in no "
+            "zone; correct the name"
+        )
+    if not cluster.zones and not slips:
         yield f"inventory: has no {ZONE_PREFIX}* group; put every host into the group of its availability zone"
+        return
     profile = cluster.value("temporal_profile")
-    used = {zone for host in cluster.hosts for zone in cluster.zones_of.get(host, [])}
-    if profile in HA_PROFILES and len(used) < ZONES_OF_HA:
+    used = _used_zones(cluster)
+    if profile in HA_PROFILES and len(used) < ZONES_OF_HA and not slips:
         yield (
             f"temporal_profile: {profile} needs hosts in {ZONES_OF_HA} {ZONE_PREFIX}* groups, but they are in "
-            f"{len(used)} ({', '.join(sorted(used)) or 'none'}): the loss of one of two zones takes every majority; "
+            f"{len(used)} ({', '.join(used) or 'none'}): the loss of one of two zones takes every majority; "
             "add a third zone or set temporal_profile: basic"
         )
-    for host in cluster.tiers_of:
-        zones = cluster.zones_of.get(host, [])
-        if not zones:
+    told = {host for _, hosts in slips.values() for host in hosts}
+    for host in unplaced:
+        if host not in told:
             yield f"{host}: is in no {ZONE_PREFIX}* group; put it into the group of its availability zone"
     for host, zones in cluster.zones_of.items():
         if len(zones) > 1:
             yield f"{host}: is in {len(zones)} zones ({', '.join(zones)}); leave it in the one where it stands"
+
+
+def _meant_zone(group: str, zones: Sequence[str]) -> str:
+    """Return a hint at the zone that ``group`` was to be, if it looks like one; perhaps no host is in that yet."""
+    slip = _ZONE_SLIP.fullmatch(group)
+    return nearest(group.lower(), [*zones, *([ZONE_PREFIX + slip[1].lower()] if slip else [])])
 
 
 def _tier_problems(cluster: Cluster) -> Iterator[str]:
@@ -65,6 +91,9 @@ def _tier_problems(cluster: Cluster) -> Iterator[str]:
             for host in hosts:
                 groups_of.setdefault(host, []).append(group)
     names = [cluster.group(tier) for tier in TIERS]
+    profile = cluster.value("temporal_profile")
+    missing = missing_tiers(cluster.groups, profile, cluster.tiers)
+    homeless: dict[str, list[str]] = {}
     # A group such as blue_etcd belongs to another cluster and is no slip of the pen.
     named_after = re.compile(rf"(^|.*_)({'|'.join(TIERS)})(_.*|$)").fullmatch
     for host in dict.fromkeys((*cluster.zones_of, *cluster.groups.get("ungrouped", ()))):
@@ -73,10 +102,13 @@ def _tier_problems(cluster: Cluster) -> Iterator[str]:
         others = groups_of.get(host, [])
         hints = [f"{other}{hint}" for other in others if not named_after(other) and (hint := nearest(other, names))]
         if hints or not others:
-            seen = f" but in {', '.join(hints)}" if hints else ""
+            homeless.setdefault(f" but in {', '.join(hints)}" if hints else "", []).append(host)
+    without_hint = homeless.pop("", []) if missing else []
+    candidates = f"; {listed(without_hint)} {'are' if without_hint[1:] else 'is'} in no tier" if without_hint else ""
+    yield from (problem + candidates for problem in missing)
+    for seen, hosts in homeless.items():
+        for host in hosts:
             yield f"{host}: is in no tier{seen}; put it into one of the groups {', '.join(names)}, or take it out"
-    profile = cluster.value("temporal_profile")
-    yield from missing_tiers(cluster.groups, profile, cluster.tiers)
     if cluster.members("cassandra") and profile != "ha_cassandra":
         yield (
             f"{cluster.group('cassandra')}: the group has hosts, but profile {profile} uses none; "
@@ -102,7 +134,10 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
             variables[host][name] = value
     vip = cluster.value("temporal_vip") or "missing"
     report = spof_report(cluster.groups, variables, profile, vip=vip, tiers=cluster.tiers)
+    few_zones = len(_used_zones(cluster)) < ZONES_OF_HA
     for point in report["single_points_of_failure"]:
+        if few_zones and point["kind"] == "az" and set(TIERS_OF_MAJORITIES).issuperset(point["tiers"]):
+            continue
         yield (
             f"{point['name']}: profile {profile} promises no single point of failure, but this {point['kind']} is one "
             f"({', '.join(point['tiers'])}): without it {point['effect']}; {point['remedy']}"
@@ -112,6 +147,7 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
 def _ring_problems(cluster: Cluster) -> Iterator[str]:
     nodes = cluster.members("cassandra")
     own = cluster.by_host("cassandra_rack")
+    few_zones = len(_used_zones(cluster)) < ZONES_OF_HA
     racks = {own.get(node) or zone for node in nodes for zone in cluster.zones_of.get(node, [])}
     for option in OF_RING:
         nodes_by_value: dict[Any, list[str]] = {}
@@ -127,7 +163,7 @@ def _ring_problems(cluster: Cluster) -> Iterator[str]:
             yield f"{name} cannot keep a quorum without one node; profile ha_cassandra needs at least {REPLICAS_OF_HA}"
         if factor > len(nodes):
             yield f"{name}, but there are {len(nodes)} nodes ({listed(nodes)}); add nodes or lower the factor"
-        elif factor >= REPLICAS_OF_HA and len(racks) < ZONES_OF_HA:
+        elif factor >= REPLICAS_OF_HA and len(racks) < ZONES_OF_HA and not few_zones:
             yield (
                 f"{name}, but the nodes are in {len(racks)} racks ({', '.join(sorted(racks))}): without one of "
                 f"them ranges have no quorum; put nodes into {ZONES_OF_HA} {ZONE_PREFIX}* groups"
@@ -135,6 +171,12 @@ def _ring_problems(cluster: Cluster) -> Iterator[str]:
     for tokens, hosts in cluster.values("cassandra_tokens_per_node"):
         if tokens < 1:
             yield f"cassandra_tokens_per_node{cluster.where(hosts)}: {tokens} must be at least 1; 16 suits most rings"
+    for days, hosts in cluster.values("cassandra_repair_interval_days"):
+        if not 1 <= days < DAYS_OF_DELETIONS:
+            yield (
+                f"cassandra_repair_interval_days{cluster.where(hosts)}: {days} must be from 1 to "
+                f"{DAYS_OF_DELETIONS - 1}, or rows come back whose deletion a node missed"
+            )
 
 
 def _address_problems(cluster: Cluster) -> Iterator[str]:
@@ -162,8 +204,6 @@ def _address_problems(cluster: Cluster) -> Iterator[str]:
             f"temporal_vip: is empty, but there are load balancers ({listed(balancers)}); "
             "give a free address of their network"
         )
-    if vip and not balancers:
-        yield f"temporal_vip: {vip} has no load balancer to carry it; add hosts to {cluster.group('load_balancers')}"
     for networks, hosts in cluster.values("temporal_client_networks"):
         for network in networks:
             if not _is_network(network):

@@ -324,7 +324,13 @@ class RingSafety:
         return found
 
     def report(self, sizes: Sequence[int] = SET_SIZES) -> dict[str, Any]:
-        """Return what the ring bears, in the schema of ``docs/fault_tolerance.md``."""
+        """Return what the ring bears, in the schema of ``docs/fault_tolerance.md``.
+
+        Raises:
+            ValueError: one of ``sizes`` is not positive.
+        """
+        if wrong := [size for size in sizes if size < 1]:
+            raise ValueError(f"a set has at least one node, not {wrong[0]}")
         now = self.loss()
         return {
             "replication_factor": self.ring.replication_factor,
@@ -412,13 +418,14 @@ def ring_safety(
     history_shards: int = 0,
     tokens_per_node: int = 0,
     lost: Sequence[str] = (),
+    sizes: Sequence[int] = SET_SIZES,
 ) -> dict[str, Any]:
-    """Return :meth:`RingSafety.report` of a ring, and with ``lost`` what the loss of just these nodes takes.
+    """Return :meth:`RingSafety.report` of a ring for sets of these ``sizes``, with ``lost`` also what their loss takes.
 
     ``members`` have ``tokens``, or get those of founders when ``tokens_per_node`` is given.
 
     Raises:
-        ValueError: there is no such ring, or no node of a name in ``lost``.
+        ValueError: there is no such ring, no node of a name in ``lost``, or one of ``sizes`` is not positive.
     """
     if tokens_per_node:
         founders = _cassandra.founding_tokens(members, tokens_per_node)
@@ -428,6 +435,6 @@ def ring_safety(
         raise ValueError(f"no node of the ring is {', '.join(sorted(unknown))}")
     safety = RingSafety(ring, history_shards)
     if not lost:
-        return safety.report()
+        return safety.report(sizes)
     loss = safety.loss(lost)
-    return {**safety.report(), "lost": {"nodes": [*lost], "ranges": shown(loss.ranges), "shards": [*loss.shards]}}
+    return {**safety.report(sizes), "lost": {"nodes": [*lost], "ranges": shown(loss.ranges), "shards": [*loss.shards]}}

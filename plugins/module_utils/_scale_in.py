@@ -45,8 +45,12 @@ def _names(hosts: object) -> list[str]:
 
 
 def _emptied(before: _topology.Groups, after: _topology.Groups, tiers: _topology.Tiers) -> list[str]:
-    """Tiers that nobody is left of."""
-    return [tier for tier in _topology.hosts_by_tier(before, tiers) if not _topology.tier_hosts(tier, after, tiers)]
+    """Groups of the tiers that nobody is left of."""
+    return [
+        _topology.tier_group(tier, tiers)
+        for tier in _topology.hosts_by_tier(before, tiers)
+        if not _topology.tier_hosts(tier, after, tiers)
+    ]
 
 
 def _orphans(
@@ -96,20 +100,22 @@ def scale_in_plan(
     problems = [] if leaving else ["hosts_to_remove: names no host; write -e hosts_to_remove=[worker-c]"]
     problems += [f"hosts_to_remove: {host}: is no host of this cluster" for host in leaving if host not in known]
     without = groups_without(groups, leaving)
+    if not _topology.cluster_hosts(without, tiers):
+        problems.append("hosts_to_remove: names every host; nothing would be left of the cluster")
     before, after = reports
     emptied = _emptied(groups, without, tiers)
     problems += [problem for problem in refusals[1] if problem not in refusals[0]]
     weaker = [
-        f"{_topology.tier_group(tier, tiers)}: nobody would be left of it"
-        for tier in emptied
-        if not any(_topology.tier_group(tier, tiers) in problem for problem in problems)
+        f"{group}: nobody would be left of it"
+        for group in emptied
+        if not any(problem.startswith(f"{group}:") for problem in problems)
     ]
     weaker += [
         f"worker deployment {name}: only {', '.join(hosts)} would have run it, so its tasks would wait for ever"
         for name, hosts in _orphans(groups, hostvars, leaving, tiers).items()
     ]
     weaker += [
-        lost for lost in _lost(before, after, PROMISED) if not any(lost.startswith(f"{name}:") for name in emptied)
+        lost for lost in _lost(before, after, PROMISED) if not any(lost.startswith(f"{group}:") for group in emptied)
     ]
     if not wishes.get("accept_weaker"):
         problems += [f"{sentence}; {ACCEPT}" for sentence in weaker]

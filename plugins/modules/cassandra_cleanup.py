@@ -63,7 +63,7 @@ import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _files
 
 
 def tables_in(directory: str) -> set[Path]:
@@ -104,9 +104,7 @@ def main() -> None:
     given_up = before - tables_in(module.params["data_directory"]) if found else set()
     if recorded != ids:
         record.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = record.with_suffix(".new")
-        temporary.write_text(json.dumps(ids), encoding="utf-8")
-        temporary.replace(record)
+        _files.replace({record: json.dumps(ids)}, 0o644)
     module.exit_json(changed=bool(given_up), newcomers=found)
 
 

@@ -14,13 +14,6 @@ description:
   - The node of this host sees exactly the nodes of the inventory, all up, settled, in their racks and of one schema; it
     accepts the login, and a serial read through it reaches a quorum.
   - Changes nothing.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   name:
     description: Name of the node of this host.
@@ -30,7 +23,10 @@ options:
     description: Time that the ring has to become whole.
     type: int
     default: 120
-extends_documentation_fragment: [zerospof.temporal.cassandra, zerospof.temporal.cassandra_members]
+extends_documentation_fragment:
+  - zerospof.temporal.reads_only
+  - zerospof.temporal.cassandra
+  - zerospof.temporal.cassandra_members
 """
 
 EXAMPLES = r"""

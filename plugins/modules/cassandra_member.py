@@ -13,15 +13,10 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - A ring is founded only where no node can hold the data of one. A node without data joins the live ring, or replaces
     the dead node that had its address.
-  - Fails when a ring may exist and does not answer, when another node is down, or when a live node has the address.
+  - Fails when a ring may exist and does not answer, when another node is down, when a live node has the address, or
+    when a host that was in a ring would found one.
   - Changes nothing; the answer is for the first start of the node.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   name:
     description: Name of the node in the inventory.
@@ -43,6 +38,10 @@ options:
     description: Whether the node was told how to start and has not served since.
     type: bool
     required: true
+  was_in_ring:
+    description: Whether the host has the record of a ring that M(zerospof.temporal.cassandra_cleanup) keeps.
+    type: bool
+    default: false
   established_members:
     description: Other nodes that may hold the data of a ring, because they have some or were not looked at.
     type: list
@@ -89,6 +88,7 @@ def main() -> None:
             "has_data": {"type": "bool", "required": True},
             "has_commit_log": {"type": "bool", "default": False},
             "unfinished": {"type": "bool", "required": True},
+            "was_in_ring": {"type": "bool", "default": False},
             "established_members": {"type": "list", "elements": "str", "default": []},
             "statuses": {"type": "list", "elements": "str", "default": []},
         },
@@ -103,6 +103,7 @@ def main() -> None:
             has_data=parameters["has_data"],
             has_commit_log=parameters["has_commit_log"],
             is_unfinished=parameters["unfinished"],
+            was_in_ring=parameters["was_in_ring"],
             established=[name for name in parameters["established_members"] if name != parameters["name"]],
             ring=rings[0] if rings else None,
         )

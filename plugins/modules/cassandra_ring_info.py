@@ -35,6 +35,11 @@ options:
     type: list
     elements: str
     default: []
+  sizes:
+    description: Sizes of the sets of nodes whose loss is judged.
+    type: list
+    elements: int
+    default: [1, 2, 3]
 extends_documentation_fragment: [zerospof.temporal.cassandra, zerospof.temporal.cassandra_members]
 seealso:
   - plugin: zerospof.temporal.ring_safety
@@ -116,6 +121,7 @@ def main() -> None:
             "keyspace": {"type": "str", "default": "temporal"},
             "history_shards": {"type": "int", "default": 0},
             "down": {"type": "list", "elements": "str", "default": []},
+            "sizes": {"type": "list", "elements": "int", "default": list(_ring_safety.SET_SIZES)},
         },
         supports_check_mode=True,
     )
@@ -143,6 +149,7 @@ def main() -> None:
         copies = _ring_safety.copies_in(keyspaces[0].replication, me.data_center)
         members = _ring_safety.live_members(parameters["members"], nodes, parameters["down"])
         ring = _ring_safety.TokenRing(members, copies)
+        safety = _ring_safety.RingSafety(ring, parameters["history_shards"]).report(parameters["sizes"])
     except ValueError as error:
         module.fail_json(msg=f"{name}: {error}")
     present = {one.address for one in members}
@@ -152,7 +159,7 @@ def main() -> None:
         missing=[one["name"] for one in parameters["members"] if one["address"] not in present],
         datacenter=me.data_center,
         replication_factor=copies,
-        safety=_ring_safety.RingSafety(ring, parameters["history_shards"]).report(),
+        safety=safety,
     )
 
 

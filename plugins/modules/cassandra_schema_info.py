@@ -18,15 +18,9 @@ options:
     description: Path of the schema tool of the release whose schema is wanted. Without it only what is there is told.
     type: path
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.schema
   - zerospof.temporal.cassandra
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 seealso:
   - module: zerospof.temporal.cassandra_schema
 """

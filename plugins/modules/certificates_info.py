@@ -13,13 +13,7 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Looks at the certificates that M(zerospof.temporal.leaf_certificate) puts in place, those with a key and a C(ca.crt)
     beside them.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   directories:
     description: Where to look; with the wildcards of a shell.

@@ -15,14 +15,8 @@ description:
     the ring has exactly the members of the inventory.
   - In check mode the ring is judged once and the module does not fail.
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.etcd
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   timeout_seconds:
     description: Time that the ring has to become healthy.

@@ -14,13 +14,7 @@ description:
   - Sends one health check (C(grpc.health.v1.Health/Check)) and reports the answer.
   - Needs nothing but the Python that Ansible itself needs, so that any host can ask any other.
   - Without O(expect) it reports and never fails; with O(expect) it asks again until the answer is the expected one.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   address:
     description: Host name or IP address of the server.

@@ -13,13 +13,7 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Reads the admin socket of one HAProxy process.
   - Without O(minimum_servers_up) and O(expect_config_loaded) it reports and never fails.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   socket:
     description: Path of the admin socket.

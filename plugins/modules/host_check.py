@@ -16,13 +16,7 @@ description:
   - On a host that gets a node of Cassandra also Java, memory, disk, swap and a limit of the kernel.
   - A host that cannot be reached is a problem among others and does not end the play, so that all are told at once.
   - Changes nothing and never fails for a host that is not fit.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   address:
     description: Address that the host must have.

@@ -13,14 +13,8 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Returns retention, description and search attributes of namespaces.
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.frontend
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   names:
     description:

@@ -13,13 +13,7 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Settings that a version decides must be right in check mode on a virgin host, too, where the package is not
     installed yet. Then its candidate counts.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   name:
     description: Name of the package.

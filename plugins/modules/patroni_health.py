@@ -16,14 +16,8 @@ description:
     the cluster is not paused.
   - In check mode the cluster is judged once and the module does not fail.
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.patroni
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   synchronous:
     description: Whether a standby must hold every acknowledged write.

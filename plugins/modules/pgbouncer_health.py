@@ -14,14 +14,8 @@ description:
   - PgBouncer is healthy when its console answers, it is not paused, and C(SELECT 1) through the pool returns.
   - In check mode it is judged once and the module does not fail.
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.pgbouncer
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   database:
     description: Database for the query.

@@ -15,14 +15,8 @@ description:
     servers and Cassandra do. The cluster is asked as much for thousands of workflows as for one.
   - A workflow need not exist. The answer is where it would be.
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.frontend
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   namespace:
     description: Name of the namespace.

@@ -14,13 +14,7 @@ description:
   - A release is a directory named by its version. The links C(current) and C(previous) beside it name the selected one
     and the one before.
   - What a service runs is read from its process, so that a link which was changed since does not matter.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   directory:
     description: Directory of the releases.

@@ -17,14 +17,8 @@ description:
     serving. Only the view of the other hosts shows it.
   - Uses C(tdbg), which is part of every release of the Temporal server.
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.frontend
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   members:
     description: The hosts of the cluster; each runs all services.

@@ -23,15 +23,9 @@ options:
     elements: str
     default: []
 extends_documentation_fragment:
+  - zerospof.temporal.reads_only
   - zerospof.temporal.schema
   - zerospof.temporal.schema.postgresql
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 seealso:
   - module: zerospof.temporal.sql_schema
 """

@@ -99,7 +99,7 @@ started:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd, _units
+from ansible_collections.zerospof.temporal.plugins.module_utils import _files, _systemd, _units
 
 
 def _write(module: AnsibleModule, path: str, content: str) -> dict[str, str] | None:
@@ -109,10 +109,7 @@ def _write(module: AnsibleModule, path: str, content: str) -> dict[str, str] | N
         return None
     if not module.check_mode:
         Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = Path(path).with_suffix(".new")
-        temporary.write_text(content, encoding="utf-8")
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        _files.replace({Path(path): content}, 0o644)
     return {"before_header": path, "after_header": path, "before": before or "", "after": content}
 
 

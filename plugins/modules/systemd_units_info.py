@@ -13,13 +13,7 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Compares what each unit recorded at its last start with the files as they are now.
   - Knows only units that M(zerospof.temporal.systemd_units) put in place.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   units:
     description: Names of the units with their suffix. Without them, all units that were ever put in place.

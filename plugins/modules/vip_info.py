@@ -14,13 +14,7 @@ description:
   - Looks at the addresses of this host, and asks all others by ARP. Two holders (a split brain) are seen as two.
   - Without O(expect) it reports and never fails.
   - Needs root, and a host in the same network segment as the holders.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   address:
     description: The virtual IPv4 address.

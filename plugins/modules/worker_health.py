@@ -14,13 +14,7 @@ description:
   - A worker is healthy when systemd runs its unit and the cluster has seen its identity ask for every kind of task
     that it serves since the unit started.
   - Fails with the reason and the last lines of the journal when the time is up.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   addresses:
     description: Addresses (C(host:port)) at which the workers reach the cluster; the first that answers is asked.

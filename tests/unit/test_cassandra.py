@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+from pathlib import Path
+
 import pytest
+import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra as start
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +49,33 @@ def test_the_status_of_a_ring_is_read() -> None:
 
 
 def test_a_node_that_is_joining_lives_and_one_that_is_down_does_not() -> None:
-    assert start.down_addresses(STATUS) == ["192.0.2.12"]
+    assert start.down_addresses([STATUS]) == ["192.0.2.12"]
+
+
+def status(up: str, down: str) -> str:
+    """What a node prints that sees the nodes 192.0.2.N up and down."""
+    rows = [
+        f"{how}  192.0.2.{number}  1 KiB  16  ?  {uuid.UUID(int=int(number))}  az_a"
+        for how, numbers in (("UN", up), ("DN", down))
+        for number in numbers.split()
+    ]
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("views", "down"),
+    [
+        # The first is cut off.
+        ([("1", "2 3"), ("2 3", "1"), ("2 3", "1")], ["192.0.2.1"]),
+        ([("1 2", "3"), ("1 2", "3")], ["192.0.2.3"]),
+        # One has not noticed yet.
+        ([("1 2 3", ""), ("1 2", "3"), ("1 2", "3")], ["192.0.2.3"]),
+        ([("1 2", "")], []),
+        ([], []),
+    ],
+)
+def test_most_of_the_nodes_that_answer_say_who_is_down(views: list[tuple[str, str]], down: list[str]) -> None:
+    assert start.down_addresses([status(*view) for view in views]) == down
 
 
 def test_text_without_a_ring_has_no_nodes() -> None:
@@ -58,6 +88,19 @@ def test_a_node_with_data_stays_in_its_ring() -> None:
 
 def test_without_any_data_there_is_a_new_ring() -> None:
     assert plan(established=[]) == start.FOUND
+
+
+def test_a_ring_of_which_no_node_has_data_is_not_founded_anew() -> None:
+    """As when no disk is mounted after all hosts were down."""
+    with pytest.raises(start.RefusalError, match=r"it was in a ring whose data no node has now.* mount the disks"):
+        plan(established=[], was_in_ring=True)
+    assert plan(was_in_ring=True, ring=[node("192.0.2.11", up=False), node("192.0.2.12")]) == start.REPLACE
+
+
+def test_the_record_of_a_ring_is_where_the_role_keeps_it() -> None:
+    role = Path(__file__).resolve().parents[2] / "roles/cassandra"
+    state = yaml.safe_load((role / "vars/main.yml").read_text(encoding="utf-8"))["__cassandra_state"]
+    assert f"{state}/ring" == start.RING_RECORD
 
 
 def test_founding_that_was_interrupted_goes_on() -> None:

@@ -98,11 +98,37 @@ def test_two_zones_are_no_ha_profile() -> None:
     def to_two_zones(groups: Groups, _: HostVars) -> None:
         groups["az_b"] += groups.pop("az_c")
 
-    found = after(to_two_zones)
-    assert found[0].startswith(
+    [problem] = after(to_two_zones)
+    assert problem.startswith(
         "temporal_profile: ha_postgresql needs hosts in 3 az_* groups, but they are in 2 (az_a, az_b)"
     )
-    assert any(problem.startswith("az_b: profile ha_postgresql promises no single point") for problem in found)
+
+
+def test_what_a_third_zone_would_not_mend_is_told_beside_the_two() -> None:
+    def to_two_zones(groups: Groups, _: HostVars) -> None:
+        groups["az_b"] += groups.pop("az_c")
+        groups["temporal_servers"] = ["two", "three"]
+
+    [_, problem] = after(to_two_zones)
+    assert problem.startswith("az_b: profile ha_postgresql promises no single point of failure")
+    assert "temporal_servers" in problem
+
+
+@pytest.mark.parametrize("name", ["az-c", "AZ_C", "Az.c", "azc"])
+def test_a_misspelt_zone_is_told_once_with_the_nearest_name(name: str) -> None:
+    found = after(lambda groups, _: groups.update({name: groups.pop("az_c")}))
+    assert found == [f"{name}: is no az_* group (did you mean az_c?), so three stands in no zone; correct the name"]
+
+
+def test_a_slip_of_a_zone_that_others_are_in_is_seen() -> None:
+    found = after(lambda groups, _: groups.update(ax_c=[groups["az_c"].pop()]))
+    assert found == ["ax_c: is no az_* group (did you mean az_c?), so three stands in no zone; correct the name"]
+
+
+def test_a_group_that_is_no_slip_of_a_zone_is_none() -> None:
+    found = after(lambda groups, _: groups.update(azure=[groups["az_b"].pop()]))
+    assert "two: is in no az_* group; put it into the group of its availability zone" in found
+    assert not any("azure" in problem for problem in found)
 
 
 def test_two_zones_are_good_enough_for_basic() -> None:
@@ -161,7 +187,8 @@ def test_a_host_in_two_zones_is_named() -> None:
 def test_an_inventory_without_zones_is_told_once() -> None:
     groups, hostvars = sound()
     groups = {name: hosts for name, hosts in groups.items() if not name.startswith("az_")}
-    assert problems(groups, hostvars)[0].startswith("inventory: has no az_* group")
+    [problem] = problems(groups, hostvars)
+    assert problem.startswith("inventory: has no az_* group")
 
 
 @pytest.mark.parametrize(
@@ -216,9 +243,16 @@ def test_a_group_that_looks_like_the_missing_one_is_named(name: str, remedy: str
     assert f"temporal_servers: the group has no host, but profile ha_postgresql needs one; {remedy}" in found
 
 
-def test_an_inventory_without_hosts_is_no_sound_one() -> None:
-    found = problems({"all": [], "ungrouped": []}, {})
-    assert found == ["inventory: has no host; see that -i names the inventory and that it can be read"]
+def test_an_empty_group_is_told_once_with_the_hosts_that_may_be_its() -> None:
+    groups, hostvars = sound()
+    for number, zone in enumerate("abc"):
+        groups[f"az_{zone}"].append(f"lb-{zone}")
+        hostvars[f"lb-{zone}"] = hostvars["one"] | {"ansible_host": f"192.0.2.{90 + number}"}
+    groups["load_balancers"] = []
+    assert problems(groups, hostvars) == [
+        "load_balancers: the group has no host, but profile ha_postgresql needs one; add hosts to it; "
+        "lb-a, lb-b, lb-c are in no tier"
+    ]
 
 
 # Cassandra
@@ -278,6 +312,18 @@ def test_racks_of_their_own_do_not_make_a_third_zone() -> None:
 def test_a_node_without_tokens_is_refused() -> None:
     [problem] = cassandra({"az_a": 2, "az_b": 2, "az_c": 2}, 3, tokens=0)
     assert problem == "cassandra_tokens_per_node: 0 must be at least 1; 16 suits most rings"
+
+
+@pytest.mark.parametrize(("days", "is_refused"), [(0, True), (1, False), (9, False), (10, True)])
+def test_repairs_come_before_deletions_are_forgotten(days: int, is_refused: bool) -> None:
+    groups, hostvars = sound()
+    groups["cassandra"] = list(HOSTS)
+    for host in hostvars.values():
+        host |= {"temporal_profile": "ha_cassandra", "cassandra_repair_interval_days": days}
+    refusal = (
+        f"cassandra_repair_interval_days: {days} must be from 1 to 9, or rows come back whose deletion a node missed"
+    )
+    assert problems(groups, hostvars) == [refusal] * is_refused
 
 
 @pytest.mark.parametrize(
@@ -356,11 +402,6 @@ def test_a_virtual_address_that_cannot_be_is_refused(vip: str, message: str) -> 
     found = with_inputs(temporal_vip=vip)
     assert len(found) == 1
     assert found[0].startswith(message)
-
-
-def test_a_virtual_address_needs_a_balancer() -> None:
-    found = after(lambda groups, _: groups.update(load_balancers=[]))
-    assert "temporal_vip: 192.0.2.10 has no load balancer to carry it; add hosts to load_balancers" in found
 
 
 @pytest.mark.parametrize(

@@ -404,3 +404,14 @@ def test_a_question_that_has_no_answer_ends_the_play_with_the_reason(
 ) -> None:
     with pytest.raises(AnsibleFilterError, match=f"ring_safety: .*{complaint}"):
         FilterModule().filters()["ring_safety"](FOUNDERS, 3, **options)
+
+
+def test_sets_of_other_sizes_are_judged_when_asked() -> None:
+    members = [{"name": f"{zone}{number}", "zone": zone} for zone in "abc" for number in range(2)]
+    told = ring.ring_safety(members, 5, tokens_per_node=16, sizes=[2, 4])["sets"]
+    assert [(one["size"], one["total"], one["safe"], one["guaranteed"]) for one in told] == [
+        (2, 15, 15, 15),
+        (4, 15, 0, 0),
+    ]
+    with pytest.raises(ValueError, match="a set has at least one node, not 0"):
+        ring.ring_safety(members, 5, tokens_per_node=16, sizes=[0])

@@ -58,6 +58,7 @@ def plan(
     profile: str = "ha_postgresql",
     enabled: dict[str, list[str]] | None = None,
     deployments: dict[str, list[str]] | None = None,
+    tiers: dict[str, str] | None = None,
     **wishes: object,
 ) -> dict[str, Any]:
     """Return the plan, with what preflight and the report say of the inventory with and without the hosts."""
@@ -78,8 +79,9 @@ def plan(
         hostvars,
         {"hosts_to_remove": remove, **wishes},
         enabled if enabled is not None else {host: ENABLED[kind(host)] for host in groups["all"]},
-        [spof_report(of, hostvars, profile, vip=VIP) for of in both],
-        [list(placement_problems(Cluster(of, hostvars, specs, (), None))) for of in both],
+        [spof_report(of, hostvars, profile, vip=VIP, tiers=tiers) for of in both],
+        [list(placement_problems(Cluster(of, hostvars, specs, (), tiers))) for of in both],
+        tiers=tiers,
     )
 
 
@@ -189,6 +191,21 @@ def test_a_removal_after_which_less_is_survived_has_to_be_accepted(remove: list[
     accepted = plan(inventory(*BASIC), remove, profile="basic", accept_weaker=True)
     assert accepted["problems"] == []
     assert any(note.startswith(reason) for note in accepted["notes"])
+
+
+def test_a_group_of_another_name_that_nobody_would_be_left_of_is_told_once() -> None:
+    groups = inventory(*HA)
+    groups["blue_servers"] = groups.pop("temporal_servers")
+    made = plan(groups, ["temporal-a", "temporal-b", "temporal-c"], tiers={"temporal_servers": "blue_servers"})
+    assert [problem for problem in made["problems"] if problem.startswith("blue_servers:")] == [
+        "blue_servers: the group has no host, but profile ha_postgresql needs one; add hosts to it"
+    ]
+
+
+@pytest.mark.parametrize("accept_weaker", [False, True])
+def test_a_cluster_of_which_nothing_would_be_left_is_refused(accept_weaker: bool) -> None:
+    made = plan(inventory(*HA), HA, accept_weaker=accept_weaker)
+    assert "hosts_to_remove: names every host; nothing would be left of the cluster" in made["problems"]
 
 
 def test_the_only_host_of_a_worker_deployment_has_to_be_accepted() -> None:

@@ -1,0 +1,53 @@
+"""Playbooks are put together of others as they promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+
+
+def imported(playbook: Path) -> Iterator[Path]:
+    """The playbooks that ``playbook`` imports, and those that they import, each as often as it is played."""
+    for play in yaml.safe_load(playbook.read_text(encoding="utf-8")):
+        if "ansible.builtin.import_playbook" in play:
+            path = (playbook.parent / play["ansible.builtin.import_playbook"]).resolve()
+            yield path
+            yield from imported(path)
+
+
+@pytest.mark.parametrize("playbook", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
+def test_every_playbook_refuses_an_inventory_without_hosts_in_one_place(playbook: Path) -> None:
+    assert list(imported(playbook)).count(PLAYBOOKS / "shared/inventory.yml") == 1
+
+
+READING = [
+    (path, task)
+    for path in sorted(PLAYBOOKS.glob("*.yml"))
+    for play in yaml.safe_load(path.read_text(encoding="utf-8"))
+    for task in play.get("tasks", ())
+    if "ansible.builtin.command" in task and task.get("changed_when") is False
+]
+
+
+@pytest.mark.parametrize(("path", "task"), READING, ids=lambda of: of.stem if isinstance(of, Path) else of["name"])
+def test_a_command_that_only_reads_does_so_in_check_mode_too(path: Path, task: dict[str, Any]) -> None:
+    """Without, it is taken for one that succeeded and said nothing."""
+    assert task.get("check_mode") is False, path
+
+
+@pytest.mark.parametrize("playbook", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
+def test_the_run_book_begins_with_every_playbook(playbook: Path) -> None:
+    table = (PLAYBOOKS.parent / "docs/operations.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    assert f"`{playbook.name}" in table
+
+
+def test_the_place_of_the_tools_is_told_once() -> None:
+    files = [*PLAYBOOKS.rglob("*.yml"), *(PLAYBOOKS.parent / "roles").glob("*/*/*")]
+    told = [path.parts[-3:] for path in files if path.is_file() and "/opt/zerospof/tools" in path.read_text()]
+    assert told == [("temporal", "vars", "main.yml")]
