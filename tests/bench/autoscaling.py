@@ -345,17 +345,34 @@ def drawing(made: dict[str, dict[str, Outcome]]) -> str:
             top = max(point[column] for outcome in outcomes.values() for point in outcome.curve) or 1
             parts.append(f'<text x="{left}" y="{down - 8}">{escape(LOADS[name].title)}: {what}, up to {top}</text>')
             # The rule of the collection is drawn last, above the others.
-            for (_, outcome), colour in reversed(list(zip(outcomes.items(), COLOURS, strict=False))):
-                way = " ".join(
-                    f"{left + WIDTH * point[0] / seconds:.1f},{down + PANEL * (1 - point[column] / top):.1f}"
-                    for point in outcome.curve[:: math.ceil(len(outcome.curve) / POINTS)]
-                )
-                parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-            foot = down + PANEL
-            parts.append(f'<path d="M{left} {down} V{foot} H{left + WIDTH}" fill="none" stroke="#555555"/>')
-            parts.append(f'<text x="{left + WIDTH}" y="{foot + 14}" text-anchor="end">{seconds:.0f} s</text>')
+            curves = [
+                (colour, [(point[0], point[column]) for point in outcome.curve])
+                for (_, outcome), colour in reversed(list(zip(outcomes.items(), COLOURS, strict=False)))
+            ]
+            parts += panel(left, down, seconds, top, curves)
         down += PANEL
-    width, height = 2 * WIDTH + 3 * MARGIN, down + MARGIN
+    return document(parts, 2 * WIDTH + 3 * MARGIN, down + MARGIN)
+
+
+def panel(
+    left: float, down: float, seconds: float, top: float, curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]
+) -> list[str]:
+    """Return the axes of ``seconds`` to the right and ``top`` upwards, and ``curves``: colour, and points over time."""
+    parts = []
+    for colour, points in curves:
+        way = " ".join(
+            f"{left + WIDTH * at / seconds:.1f},{down + PANEL * (1 - value / top):.1f}"
+            for at, value in points[:: math.ceil(len(points) / POINTS)]
+        )
+        parts.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    foot = down + PANEL
+    parts.append(f'<path d="M{left} {down} V{foot} H{left + WIDTH}" fill="none" stroke="#555555"/>')
+    parts.append(f'<text x="{left + WIDTH}" y="{foot + 14}" text-anchor="end">{seconds:.0f} s</text>')
+    return parts
+
+
+def document(parts: Sequence[str], width: float, height: float) -> str:
+    """Return an SVG document."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '

@@ -186,6 +186,20 @@ def test_a_rate_that_was_too_much_is_not_brought_back_for_an_hour() -> None:
     assert decision.action == policy.DOWN
 
 
+@pytest.mark.parametrize(("dispatch_rate", "learns"), [(3.0, True), (30.0, False)])
+def test_a_backlog_that_shrinks_says_nothing_of_the_rate_that_is_too_much(dispatch_rate: float, learns: bool) -> None:
+    drains = Queue(400, 60.0, 3.0, dispatch_rate, 3)
+    _, memory = policy.decide(quiet(queues={"activity": drains}), Bounds(1, 3), Memory())
+    assert bool(memory.limits) is learns
+
+
+def test_after_a_backlog_that_took_minutes_a_small_load_has_few_instances() -> None:
+    load = autoscaling.Load("a long backlog", 1500, lambda at: 0.3 if at < 600 else 4.0, at_once=((120, 3000),))
+    curve = autoscaling.simulate(load, autoscaling.agents()).curve
+    assert max(number for _, number, _ in curve) == autoscaling.HOSTS * autoscaling.MOST
+    assert curve[-1][1] < autoscaling.HOSTS * autoscaling.MOST / 2
+
+
 def test_instances_that_nobody_hears_of_are_not_multiplied() -> None:
     decision, _ = policy.decide(quiet(queues={"activity": Queue(900, 60.0, 9.0, 0.0, 0)}), Bounds(1, 8), Memory())
     assert decision.action == policy.HOLD

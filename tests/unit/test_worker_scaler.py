@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "tls": {"authority": "", "certificate": "", "key": "", "server_name": ""},
     "dry_run": False,
     "interval_seconds": 5,
+    "calm_seconds": 60,
     "metrics_address": "",
     "deployments": [
         {
@@ -59,10 +60,29 @@ def test_the_settings_are_read_and_the_token_is_not_shown() -> None:
     assert "of-the-worker" not in repr(settings)
 
 
+def test_instances_go_as_slowly_as_the_settings_say() -> None:
+    rules = scaler.Settings.from_text(json.dumps(SETTINGS | {"calm_seconds": 12})).rules
+    assert (rules.calm_seconds, rules.down_pause_seconds) == (12.0, 3.0)
+    assert scaler.Settings.from_text(json.dumps(SETTINGS)).rules == policy.Rules()
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps(SETTINGS | {"deployments": [{"name": "x"}]})])
 def test_settings_that_cannot_be_used_are_refused(text: str) -> None:
     with pytest.raises(UnusableError):
         scaler.Settings.from_text(text)
+
+
+def test_only_settings_that_cannot_be_used_keep_the_agent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scaling.json"
+    assert scaler.main([str(path)]) == scaler.UNUSABLE
+    path.write_text(json.dumps(SETTINGS), encoding="utf-8")
+
+    async def fail(_: scaler.Scaler) -> int:
+        raise OSError("something that passes")
+
+    monkeypatch.setattr(scaler, "run", fail)
+    with pytest.raises(OSError, match="something that passes"):
+        scaler.main([str(path)])
 
 
 def test_statistics_of_all_versions_are_added_up() -> None:

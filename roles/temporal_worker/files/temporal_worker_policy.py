@@ -201,8 +201,11 @@ def _with_limit(seen: Seen, bounds: Bounds, memory: Memory, rules: Rules, kind: 
     limits = {name: limit for name, limit in memory.limits.items() if seen.now - limit.at < rules.limit_seconds}
     # Instances that were added a moment ago have not shown yet what they can do.
     if kind and not (memory.grew and seen.now - memory.changed_at < rules.settle_seconds):
-        rate = seen.queues[kind].add_rate / bounds.hosts / bounds.clamp(seen.instances)
-        if rate > 0 and (kind not in limits or rate < limits[kind].rate):
+        queue = seen.queues[kind]
+        rate = queue.add_rate / bounds.hosts / bounds.clamp(seen.instances)
+        # What waits from before is no sign of too many that come: a backlog that shrinks says nothing of the rate.
+        grows = queue.add_rate >= queue.dispatch_rate * rules.limit_margin
+        if rate > 0 and grows and (kind not in limits or rate < limits[kind].rate):
             limits[kind] = Limit(rate, seen.now)
     return replace(memory, limits=limits)
 

@@ -88,7 +88,13 @@ class Settings:
     deployments: tuple[Deployment, ...]
     dry_run: bool
     interval_seconds: float
+    calm_seconds: float
     metrics_address: str
+
+    @property
+    def rules(self) -> policy.Rules:
+        """Return the rules of the policy: it goes down so slowly, too, that there are four steps in a calm."""
+        return policy.Rules(calm_seconds=self.calm_seconds, down_pause_seconds=self.calm_seconds / 4)
 
     @classmethod
     def from_text(cls, text: str) -> Settings:
@@ -102,14 +108,10 @@ class Settings:
             return cls(
                 addresses=tuple(values["addresses"]),
                 tls=TlsFiles(**values["tls"]),
-                deployments=tuple(
-                    Deployment(
-                        **{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-                    )
-                    for row in values["deployments"]
-                ),
+                deployments=tuple(map(Deployment.from_row, values["deployments"])),
                 dry_run=bool(values["dry_run"]),
                 interval_seconds=float(values["interval_seconds"]),
+                calm_seconds=float(values["calm_seconds"]),
                 metrics_address=str(values["metrics_address"]),
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -375,7 +377,7 @@ class Scaler:
         running = deployment.fewest + sum(unit in units["running"] for unit in deployment.units[deployment.fewest :])
         state.seen = policy.Seen(time.monotonic(), running, state.read_at, state.queues, slots, told)
         bounds = deployment.bounds(len(units["unusable"]))
-        state.decision, state.memory = policy.decide(state.seen, bounds, state.memory)
+        state.decision, state.memory = policy.decide(state.seen, bounds, state.memory, self.settings.rules)
         state.decisions[state.decision.action] += 1
         if line := state.line(deployment.name, running, self.settings.dry_run):
             log.info("%s", line)
@@ -427,10 +429,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the program; return its exit code."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        return asyncio.run(run(Scaler(Path(arguments[0]) if arguments else SETTINGS)))
+        scaler = Scaler(Path(arguments[0]) if arguments else SETTINGS)
     except (UnusableError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
+    # Whatever ends it later is no reason to stay away: systemd starts it again.
+    return asyncio.run(run(scaler))
 
 
 if __name__ == "__main__":
