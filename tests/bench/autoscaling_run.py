@@ -34,7 +34,7 @@ SETTINGS = "/etc/temporal-workers/scaling.json"
 PAUSE_SECONDS = 0.5
 AT_ONCE = 50
 BEFORE_SECONDS = 5.0
-GIVE_UP_SECONDS = 1200.0
+GIVE_UP_SECONDS = 400.0
 
 
 @dataclass
