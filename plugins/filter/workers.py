@@ -15,6 +15,8 @@ class FilterModule:
         """Filter names and their functions."""
         return {
             "worker_deployments": _workers.complete,
+            "worker_hosts": _workers.hosts_by_deployment,
             "worker_problems": _workers.problems,
+            "worker_scaling": _workers.scaled,
             "worker_units": _workers.workers,
         }

@@ -40,7 +40,7 @@ UNITS: dict[str, tuple[str, ...]] = {
     ),
     "temporal_ui": ("temporal-ui.service",),
     "load_balancers": ("haproxy-edge.service", "keepalived.service"),
-    "temporal_workers": ("temporal-sdk-worker@*.service",),
+    "temporal_workers": ("temporal-sdk-worker@*.service", "temporal-sdk-worker-scaler.service"),
 }
 # Below these on a Temporal host nothing of it can work, so its services restart with them.
 PATH_TO_DATABASE = UNITS["temporal_servers"][:2]

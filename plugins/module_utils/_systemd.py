@@ -14,6 +14,7 @@ RECORDER = "zz-zerospof-record"
 SETTINGS = "zerospof"
 _RECORDED_FILES_PREFIX = "# tracked: "
 _RELOADED_FILES_PREFIX = "# read at a reload: "
+_OPTIONAL = "# runs when it is needed"
 
 
 def read_text(path: str) -> str | None:
@@ -72,10 +73,19 @@ def unread(module: AnsibleModule, unit: str, reloaded_files: list[str]) -> list[
     return files if files and is_active(module, unit) else []
 
 
-def with_listed_files(recorder: str, tracked_files: list[str], reloaded_files: list[str]) -> str:
-    """Add to a recorder drop-in the lists of files, so that other modules find them."""
-    tracked = "".join(f"{_RECORDED_FILES_PREFIX}{path}\n" for path in tracked_files)
-    return tracked + "".join(f"{_RELOADED_FILES_PREFIX}{path}\n" for path in reloaded_files) + recorder
+def with_listed_files(
+    recorder: str, tracked_files: list[str], reloaded_files: list[str], optional: bool = False
+) -> str:
+    """Add to a recorder drop-in what other modules have to know: the lists of files, and whether it may stand still."""
+    notes = [_OPTIONAL] if optional else []
+    notes += [f"{_RECORDED_FILES_PREFIX}{path}" for path in tracked_files]
+    notes += [f"{_RELOADED_FILES_PREFIX}{path}" for path in reloaded_files]
+    return "".join(f"{note}\n" for note in notes) + recorder
+
+
+def is_optional(unit: str) -> bool:
+    """Tell whether something else than Ansible starts and stops ``unit`` as it is needed."""
+    return _OPTIONAL in (read_text(_units.drop_in_path(unit, RECORDER)) or "").splitlines()
 
 
 def tracked_files_of(unit: str) -> list[str] | None:

@@ -16,6 +16,9 @@ NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
 BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+]*$")
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
 
+# What a worker polls for, and the option that has what it serves of it.
+KINDS = {"workflow": "workflows", "activity": "activities"}
+
 DEFAULTS: dict[str, Any] = {
     "workflows": [],
     "activities": [],
@@ -27,8 +30,16 @@ DEFAULTS: dict[str, Any] = {
 
 
 def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the deployments with every option; the build is the version of the package unless it is given."""
-    return [{"build": deployment["package"].partition("==")[2], **DEFAULTS, **deployment} for deployment in deployments]
+    """Return the deployments with every option.
+
+    The build is the version of the package unless it is given, and the fewest and the most instances are ``instances``.
+    """
+    completed = []
+    for deployment in deployments:
+        made = {"build": deployment["package"].partition("==")[2], **DEFAULTS, **deployment}
+        number = made["instances"]
+        completed.append({"instances_min": number, "instances_max": number, **made})
+    return completed
 
 
 def wheel_prefix(package: str) -> str:
@@ -54,9 +65,16 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         found.append("a name is lower case letters, digits, - and _, and begins with a letter")
     if deployment["build"] and not BUILD.match(deployment["build"]):
         found.append(f"build {deployment['build']!r} is not letters, digits, '.', '_' and '+'")
-    if deployment["instances"] < 1:
+    fewest, most = deployment["instances_min"], deployment["instances_max"]
+    if fewest < 1:
+        name = "instances" if fewest == deployment["instances"] else "instances_min"
+        found.append(f"{name} is {fewest}; at least 1 is needed, and to have none leave the deployment out")
+    elif fewest > most:
+        found.append(f"instances_min is {fewest} and instances_max {most}; the most cannot be less than the fewest")
+    elif fewest < most and not deployment["metrics_port"]:
         found.append(
-            f"instances is {deployment['instances']}; at least 1 is needed, and to have none leave the deployment out"
+            f"instances_min is {fewest} and instances_max {most}, and there is no metrics_port; the agent reads in the"
+            " metrics of the instances how busy they are"
         )
     if deployment["graceful_shutdown_seconds"] < 0:
         found.append(f"graceful_shutdown_seconds is {deployment['graceful_shutdown_seconds']}; it cannot be negative")
@@ -79,7 +97,7 @@ def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
     found = []
     for deployment in deployments:
         first = deployment["metrics_port"]
-        for port in range(first, first + deployment["instances"]) if first else ():
+        for port in range(first, first + deployment["instances_max"]) if first else ():
             other = owner.setdefault(port, deployment["name"])
             if other != deployment["name"]:
                 found.append(f"{deployment['name']}: metrics port {port} of an instance is taken by {other}")
@@ -87,18 +105,64 @@ def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
-    """Return the instances that ``host`` is to run: ``{unit, identity, number, metrics_port, deployment}``."""
+    """Return the instances of ``host``: ``{unit, identity, number, optional, metrics_port, polls, deployment}``.
+
+    ``optional``: it runs only when the load asks for it. ``polls``: the kinds of tasks that it serves.
+    """
     return [
         {
             "unit": f"temporal-sdk-worker@{deployment['name']}-{deployment['build']}-{number}.service",
             "identity": f"{deployment['name']}@{host}#{number}",
             "number": number,
+            "optional": number > deployment["instances_min"],
+            "polls": [kind for kind, what in KINDS.items() if deployment[what]],
             "metrics_port": deployment["metrics_port"] + number - 1 if deployment["metrics_port"] else 0,
             "deployment": deployment,
         }
         for deployment in deployments
-        for number in range(1, deployment["instances"] + 1)
+        for number in range(1, deployment["instances_max"] + 1)
     ]
+
+
+def hosts_by_deployment(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many of ``hosts`` run each deployment."""
+    found: dict[str, int] = {}
+    for host in hosts:
+        for deployment in hostvars[host].get("temporal_worker_deployments") or []:
+            found[deployment["name"]] = found.get(deployment["name"], 0) + 1
+    return found
+
+
+def scaled(
+    instances: Sequence[Mapping[str, Any]], address: str, hosts: Mapping[str, int], overrides: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the deployments among ``instances`` whose number follows the load, as the agent of the host reads them.
+
+    ``address``: where the instances have their metrics. ``hosts``: how many hosts run each deployment; one that is not
+    in it runs here alone. ``overrides``: environment variables of all deployments.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for instance in instances:
+        deployment = instance["deployment"]
+        if deployment["instances_min"] >= deployment["instances_max"]:
+            continue
+        row = found.setdefault(
+            deployment["name"],
+            {
+                "name": deployment["name"],
+                "namespace": deployment["namespace"],
+                "task_queue": deployment["task_queue"],
+                "kinds": instance["polls"],
+                "token": str({**overrides, **deployment["environment"]}.get("TEMPORAL_API_KEY", "")),
+                "fewest": deployment["instances_min"],
+                "hosts": hosts.get(deployment["name"], 1),
+                "units": [],
+                "metrics": [],
+            },
+        )
+        row["units"].append(instance["unit"])
+        row["metrics"].append(f"{address}:{instance['metrics_port']}")
+    return list(found.values())
 
 
 def last_polls(answer: Any) -> dict[str, float]:  # noqa: ANN401

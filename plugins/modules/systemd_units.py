@@ -18,7 +18,8 @@ description:
     is the task of a rolling playbook, not of this module.
   - A unit that has not read its O(units[].reloaded_files) as they are is reloaded;
     M(zerospof.temporal.systemd_reload) does that alone.
-  - A timer follows its file without a restart, so it records nothing; it is started whenever it does not run.
+  - A timer or a socket follows its file without a restart, so it records nothing; it is started whenever it does not
+    run.
 attributes:
   check_mode:
     description: Can run in check mode and report what would change.
@@ -59,6 +60,12 @@ options:
         default: []
       on_demand:
         description: Whether something else starts the unit, such as a timer; then only its files are put in place.
+        type: bool
+        default: false
+      optional:
+        description:
+          - Whether something else starts and stops the unit as it is needed. It records what it starts with like any
+            other, but is neither enabled nor started, and it is due for a restart only while it runs.
         type: bool
         default: false
 """
@@ -124,7 +131,7 @@ def _place(module: AnsibleModule, unit: dict) -> tuple[list[str], list[dict[str,
     tracked = sorted({*unit["tracked_files"], *files})
     if not _follows_its_file(unit):
         files[_units.drop_in_path(name, _systemd.RECORDER)] = _systemd.with_listed_files(
-            _units.recorder(name, tracked, unit["reloaded_files"]), tracked, unit["reloaded_files"]
+            _units.recorder(name, tracked, unit["reloaded_files"]), tracked, unit["reloaded_files"], unit["optional"]
         )
     differences = [_write(module, path, content) for path, content in files.items()]
     return tracked, [difference for difference in differences if difference]
@@ -132,13 +139,19 @@ def _place(module: AnsibleModule, unit: dict) -> tuple[list[str], list[dict[str,
 
 def _follows_its_file(unit: dict) -> bool:
     """Tell whether the unit needs no restart to be what its file says."""
-    return unit["on_demand"] or unit["name"].endswith(".timer")
+    return unit["on_demand"] or unit["name"].endswith((".timer", ".socket"))
 
 
-def _judge(module: AnsibleModule, unit: dict, tracked: list[str]) -> _units.Verdict:
-    """Judge a unit; one that follows its file is new when it should run and does not."""
+def _judge(module: AnsibleModule, unit: dict, tracked: list[str], was_optional: bool) -> _units.Verdict:
+    """Judge a unit.
+
+    One that follows its file is new when it should run and does not; so is one that ran when it was needed and that is
+    to run always. One that may stand still and does is current.
+    """
     name = unit["name"]
     if not _follows_its_file(unit):
+        if (unit["optional"] or was_optional) and not _systemd.is_active(module, name):
+            return _units.Verdict(name, _units.CURRENT if unit["optional"] else _units.NEW)
         return _systemd.judge(module, name, tracked)
     is_new = not unit["on_demand"] and not _systemd.is_active(module, name)
     return _units.Verdict(name, _units.NEW if is_new else _units.CURRENT)
@@ -170,11 +183,13 @@ def main() -> None:
                     "tracked_files": {"type": "list", "elements": "str", "default": []},
                     "reloaded_files": {"type": "list", "elements": "str", "default": []},
                     "on_demand": {"type": "bool", "default": False},
+                    "optional": {"type": "bool", "default": False},
                 },
             },
         },
         supports_check_mode=True,
     )
+    were_optional = {unit["name"] for unit in module.params["units"] if _systemd.is_optional(unit["name"])}
     tracked_of: dict[str, list[str]] = {}
     differences: list[dict[str, str]] = []
     for unit in module.params["units"]:
@@ -183,22 +198,28 @@ def main() -> None:
     if differences and not module.check_mode:
         _systemctl(module, "daemon-reload")
 
-    verdicts = [_judge(module, unit, tracked_of[unit["name"]]) for unit in module.params["units"]]
-    lasting = [unit["name"] for unit in module.params["units"] if not unit["on_demand"]]
+    verdicts = [
+        _judge(module, unit, tracked_of[unit["name"]], unit["name"] in were_optional) for unit in module.params["units"]
+    ]
+    optional = [unit["name"] for unit in module.params["units"] if unit["optional"]]
+    lasting = [unit["name"] for unit in module.params["units"] if not unit["on_demand"] and not unit["optional"]]
     disabled = [name for name in lasting if not _systemd.is_enabled(module, name)]
-    new = [verdict.name for verdict in verdicts if verdict.state == _units.NEW]
+    enabled = [name for name in optional if _systemd.is_enabled(module, name)]
+    new = [verdict.name for verdict in verdicts if verdict.state == _units.NEW and verdict.name not in optional]
     listed = {unit["name"]: unit["reloaded_files"] for unit in module.params["units"] if unit["name"] not in new}
     unread = [name for name, files in listed.items() if _systemd.unread(module, name, files)]
     if not module.check_mode:
         if disabled:
             _systemctl(module, "enable", "--quiet", *disabled)
+        if enabled:
+            _systemctl(module, "disable", "--quiet", *enabled)
         for name in unread:
             _systemctl(module, "reload", name)
         for name in new:
             # Not "start": a package may have started the unit with the settings of the distribution.
             _systemctl(module, "restart", name)
     module.exit_json(
-        changed=bool(differences or disabled or new or unread),
+        changed=bool(differences or disabled or enabled or new or unread),
         diff=differences,
         units=[verdict.as_dict() for verdict in verdicts],
         started=new,

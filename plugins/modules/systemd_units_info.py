@@ -16,7 +16,9 @@ description:
 extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   units:
-    description: Names of the units with their suffix. Without them, all units that were ever put in place.
+    description:
+      - Names of the units with their suffix. Without them, all units that were ever put in place, except those that
+        run when they are needed and do not run now.
     type: list
     elements: str
 seealso:
@@ -69,7 +71,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     verdicts = []
-    units = _systemd.managed_units() if module.params["units"] is None else module.params["units"]
+    units = module.params["units"]
+    if units is None:
+        units = [
+            name
+            for name in _systemd.managed_units()
+            if not _systemd.is_optional(name) or _systemd.is_active(module, name)
+        ]
     for name in units:
         tracked = _systemd.tracked_files_of(name)
         verdicts.append(

@@ -278,6 +278,7 @@ PARSERS: Mapping[str, Callable[[str], None]] = {
     "roles/temporal_server/templates/units.yml.j2": is_list_of_units,
     "roles/temporal_ui/templates/temporal-ui.service.j2": is_unit,
     "roles/temporal_ui/templates/ui.yaml.j2": is_mapping,
+    "roles/temporal_worker/templates/scaling.json.j2": is_mapping,
     "roles/temporal_worker/templates/units.yml.j2": is_list_of_units,
     "roles/temporal_worker/templates/wanted.yml.j2": is_mapping,
     "roles/temporal_worker/templates/worker.env.j2": is_environment,

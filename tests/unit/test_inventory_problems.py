@@ -803,6 +803,7 @@ def test_a_value_that_cannot_work_is_refused(inputs: dict[str, Any], message: st
         ),
         ([{"instances": 0}], "a: instances is 0; at least 1 is needed"),
         ([{}, {}], "a: two deployments have this name; give each a name of its own"),
+        ([{"instances_max": 3}], "a: instances_min is 1 and instances_max 3, and there is no metrics_port"),
         ([{"instance": 2}], "has no key instance (did you mean instances?)"),
     ],
 )

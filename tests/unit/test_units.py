@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.zerospof.temporal.plugins.module_utils import _units
+from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd, _units
+from ansible_collections.zerospof.temporal.plugins.modules import systemd_units
 
 CONFIG = "/etc/etcd/etcd.yaml"
 BINARY = "/opt/etcd/current/MANIFEST"
@@ -79,3 +80,31 @@ def test_people_read_what_waits_and_why() -> None:
         "  db-a  patroni.service  it is not running; /x is missing",
     ]
     assert _units.pending_text({"db-a": [current]}) == "No service waits for a restart."
+
+
+@pytest.mark.parametrize(
+    ("is_optional", "was_optional", "active", "state"),
+    [
+        (True, False, False, _units.CURRENT),
+        (True, True, True, _units.PENDING),
+        # From now on it is to run always, and it has run before: nobody else starts it.
+        (False, True, False, _units.NEW),
+        (False, True, True, _units.PENDING),
+        (False, False, False, _units.PENDING),
+    ],
+)
+def test_a_unit_that_runs_when_it_is_needed_may_stand_still(
+    monkeypatch: pytest.MonkeyPatch, is_optional: bool, was_optional: bool, active: bool, state: str
+) -> None:
+    monkeypatch.setattr(_systemd, "is_active", lambda *_: active)
+    monkeypatch.setattr(_systemd, "judge", lambda *_: _units.Verdict("x.service", _units.PENDING))
+    unit = {"name": "x.service", "on_demand": False, "optional": is_optional}
+    assert systemd_units._judge(None, unit, [], was_optional).state == state
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_whether_a_unit_may_stand_still_is_read_back(monkeypatch: pytest.MonkeyPatch, optional: bool) -> None:
+    text = _systemd.with_listed_files(_units.recorder("x.service", [CONFIG]), [CONFIG], [], optional)
+    monkeypatch.setattr(_systemd, "read_text", lambda _: text)
+    assert _systemd.is_optional("x.service") == optional
+    assert _systemd.tracked_files_of("x.service") == [CONFIG]

@@ -46,6 +46,10 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"name": "Net working"}, "a name is lower case letters"),
         ({"build": "1/0"}, "build '1/0'"),
         ({"instances": 0}, "instances is 0; at least 1 is needed"),
+        ({"instances_min": 0, "instances_max": 3}, "instances_min is 0; at least 1 is needed"),
+        ({"instances_min": 3}, "instances_min is 3 and instances_max 1; the most cannot be less"),
+        ({"instances": 3, "instances_max": 2}, "instances_min is 3 and instances_max 2; the most cannot be less"),
+        ({"instances_max": 3}, "instances_min is 1 and instances_max 3, and there is no metrics_port"),
         ({"graceful_shutdown_seconds": -1}, "graceful_shutdown_seconds is -1"),
         ({"workflows": []}, "neither workflows nor activities"),
         ({"package": "networking-worker"}, "does not name one version"),
@@ -78,6 +82,7 @@ def test_metrics_ports_of_instances_cannot_overlap() -> None:
     first, second = {"metrics_port": 9200, "instances": 3}, {"name": "b", "metrics_port": 9202}
     assert problems(first, second) == ["b: metrics port 9202 of an instance is taken by networking"]
     assert problems(first, second | {"metrics_port": 9203}) == []
+    assert problems(first | {"instances": 1, "instances_max": 3}, second) != []
 
 
 @pytest.mark.parametrize("package", ["Other.Thing==2.1", "other-thing==2.1", "other__thing==2.1"])
@@ -96,6 +101,41 @@ def test_each_instance_has_a_unit_an_identity_and_a_port() -> None:
     ]
     assert [worker["identity"] for worker in found] == ["networking@worker-a#1", "networking@worker-a#2"]
     assert [worker["metrics_port"] for worker in found] == [9200, 9201]
+
+
+def test_the_number_of_instances_is_fixed_unless_bounds_are_given() -> None:
+    found = _workers.workers(_workers.complete([GOOD | {"instances": 2}]), "worker-a")
+    assert [worker["optional"] for worker in found] == [False, False]
+    assert _workers.scaled(found, "10.0.0.1", {}, {}) == []
+
+
+def test_instances_above_the_fewest_run_when_the_load_asks_for_them() -> None:
+    bounds = {"instances_min": 1, "instances_max": 3, "metrics_port": 9200, "environment": {"TEMPORAL_API_KEY": "own"}}
+    deployments = _workers.complete([GOOD | bounds, GOOD | {"name": "fixed"}])
+    found = _workers.workers(deployments, "worker-a")
+    assert [worker["optional"] for worker in found] == [False, True, True, False]
+    assert _workers.scaled(found, "10.0.0.1", {"networking": 3}, {"TEMPORAL_API_KEY": "of all"}) == [
+        {
+            "name": "networking",
+            "namespace": "production",
+            "task_queue": "networking-queue",
+            "kinds": ["workflow"],
+            "token": "own",
+            "fewest": 1,
+            "hosts": 3,
+            "units": [f"temporal-sdk-worker@networking-1.0.0-{number}.service" for number in (1, 2, 3)],
+            "metrics": ["10.0.0.1:9200", "10.0.0.1:9201", "10.0.0.1:9202"],
+        }
+    ]
+
+
+def test_the_hosts_of_a_deployment_are_those_that_declare_it() -> None:
+    hostvars = {
+        "worker-a": {"temporal_worker_deployments": [GOOD, GOOD | {"name": "other"}]},
+        "worker-b": {"temporal_worker_deployments": [GOOD]},
+        "worker-c": {},
+    }
+    assert _workers.hosts_by_deployment(list(hostvars), hostvars) == {"networking": 2, "other": 1}
 
 
 def test_a_worker_that_runs_and_polls_is_healthy() -> None:

@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import time
 import uuid
-from pathlib import Path
 
-import testinfra
+from outside import connect, host_named
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.client import Client, WorkflowHandle
-from temporalio.service import TLSConfig
+from temporalio.client import WorkflowHandle
 from testinfra.host import Host
 
 from lab.sample import model, workflows
 
-LAB = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / ".cache" / "lab" / "molecule-temporal_worker"
 UNIT = "temporal-sdk-worker@networking-1.0.0-1.service"
 DEVICE_SECONDS = 6
 
 
-async def connect() -> Client:
-    """Return a client outside of the hosts."""
-    hosts = json.loads((LAB / "lab.json").read_text())["hosts"]
-    server = next(host["address"] for host in hosts if host["name"] == "server-a")
-    tls = TLSConfig(
-        server_root_ca_cert=(LAB / "pki" / "ca.crt").read_bytes(),
-        client_cert=(LAB / "pki" / "clients" / "operator.crt").read_bytes(),
-        client_private_key=(LAB / "pki" / "clients" / "operator.key").read_bytes(),
-        domain="frontend",
-    )
-    return await Client.connect(f"{server}:7233", namespace="production", tls=tls)
-
-
 def host_of(identity: str) -> Host:
     """Return the host in the identity of a worker, ``networking@worker-a#1``."""
-    name = identity.partition("@")[2].partition("#")[0]
-    return testinfra.get_host(f"ansible://{name}?ansible_inventory={LAB / 'inventory.yml'}")
+    return host_named(identity.partition("@")[2].partition("#")[0])
 
 
 async def running_activity(handle: WorkflowHandle, name: str) -> PendingActivityInfo:
