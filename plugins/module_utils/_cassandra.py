@@ -119,6 +119,22 @@ def with_racks(members: Sequence[Member], hostvars: Mapping[str, Mapping[str, An
     return [{**member, **({"rack": rack} if (rack := racks[str(member["name"])]) else {})} for member in members]
 
 
+def seeds(members: Sequence[Member], without: str = "") -> list[str]:
+    """Return the addresses of the nodes that others ask when they come: the first of each zone, by name of the zone.
+
+    With a zone down, the others still know where to ask. Nodes that come behind the first of their zone change nothing;
+    when the first leaves, the next is the seed. A single zone has its second node as well, for when the first is down.
+
+    ``without``: address of a node that joins. A seed would not copy the data that it shall serve, so it is none of its
+    own; where it would be the seed of its zone, the next node there is.
+    """
+    zones: dict[str, list[str]] = {}
+    for member in members:
+        if str(member["address"]) != without:
+            zones.setdefault(str(member["zone"]), []).append(str(member["address"]))
+    return [address for zone in sorted(zones) for address in zones[zone][: 2 if len(zones) == 1 else 1]]
+
+
 def founding_tokens(members: Sequence[Member], tokens_per_node: int) -> dict[str, list[int]]:
     """Return the tokens with which each member founds the ring, by its name.
 

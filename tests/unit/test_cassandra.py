@@ -272,6 +272,45 @@ def test_copies_that_racks_cannot_hold_are_refused(factor: int, racks: str, prob
     assert bool(found) == bool(problem)
 
 
+def addressed(**zones: str) -> list[dict[str, str]]:
+    """Members of zones, each named by a letter that is its address as well."""
+    return [{"name": one, "address": one, "zone": f"az_{zone}"} for zone, names in zones.items() for one in names]
+
+
+@pytest.mark.parametrize(
+    ("zones", "found"),
+    [
+        ({"a": "xy", "b": "zw", "c": "v"}, "xzv"),
+        # The order of zones in the inventory does not matter, nor does who comes behind the first.
+        ({"c": "v", "b": "zwu", "a": "xy"}, "xzv"),
+        # When the seed of a zone is removed, the next one is it; the others stay.
+        ({"a": "xy", "b": "w", "c": "v"}, "xwv"),
+        ({"a": "xy", "b": "zw"}, "xz"),
+        ({"a": "xyz"}, "xy"),
+        ({"a": "x"}, "x"),
+        ({}, ""),
+    ],
+)
+def test_each_zone_has_one_seed_and_a_single_zone_two(zones: dict[str, str], found: str) -> None:
+    assert start.seeds(addressed(**zones)) == list(found)
+
+
+@pytest.mark.parametrize(("joining", "found"), [("y", "xz"), ("x", "yz"), ("z", "xw"), ("new", "xz")])
+def test_a_node_that_joins_is_not_its_own_seed(joining: str, found: str) -> None:
+    assert start.seeds(addressed(a="xy", b="zw"), without=joining) == list(found)
+
+
+def test_the_only_zone_of_a_ring_of_two_has_a_seed_for_who_joins() -> None:
+    assert start.seeds(addressed(a="xy"), without="x") == ["y"]
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=6))
+def test_every_zone_has_a_seed_whatever_its_size(counts: list[int]) -> None:
+    members = [member | {"address": member["name"]} for member in layout(*counts)]
+    found = set(start.seeds(members))
+    assert {member["zone"] for member in members if member["name"] in found} == {member["zone"] for member in members}
+
+
 def ring_of(*racks: str) -> list[start.RingNode]:
     """Settled nodes 192.0.2.11, .12 ... in these racks; the host id of each is its last octet."""
     return [start.RingNode(f"192.0.2.{n}", True, "N", rack, str(n)) for n, rack in enumerate(racks, 11)]
