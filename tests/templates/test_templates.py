@@ -303,7 +303,7 @@ def test_a_fleet_that_logs_in_at_once_neither_stops_a_node_nor_waits_for_one(
     options = [text for (name, _), text in rendered.items() if name.endswith("/jvm.options.j2")]
     assert nodes
     for settings in nodes:
-        # Checks of passwords have threads of their own, and fewer than hosts have cores.
+        # Checks of passwords have threads of their own, and few.
         assert 1 <= settings["native_transport_max_auth_threads"] <= 4
         for cache in ("roles", "permissions", "credentials"):
             # Longer than an outage; short is what a node lets in who may not any more, even if nobody else asks.
