@@ -6,6 +6,7 @@ processes, and rows of PostgreSQL and Cassandra.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 import os
@@ -38,6 +39,7 @@ TDBG = (
 # So many questions go through one connection.
 TDBG_AT_ONCE = 16
 TUNNEL_SECONDS = 20
+TOKEN_RANGE = re.compile(r"TokenRange\(start_token:-?\d+, end_token:(-?\d+), endpoints:\[([^\]]*)\]")
 SESSION = re.compile(rf"src=(?P<client>\S+) fe={PROXY} be={PROXY} srv=(?P<server>\S+)")
 
 # A client that is to survive the death of a host asks longer than the 10 s of the SDK. Pings as often as a server
@@ -305,6 +307,12 @@ class View:
         [said] = self.tdbg(f"history-host get-shardid {options} {shards}")
         return int(said.split()[-1])
 
+    def cassandra_ranges(self) -> list[tuple[int, list[str]]]:
+        """The ranges of the ring by their last token, and the nodes that hold each for Temporal, as one says."""
+        node = self.answering(self.members("cassandra"))[0]
+        found = token_ranges(self.on(node, "nodetool describering temporal"))
+        return [(end, [self.names[address] for address in addresses]) for end, addresses in found]
+
     def cassandra_holders(self, table: str, key: str) -> list[str]:
         """The Cassandra nodes that hold the partition ``key`` of a table of Temporal, as one of them says."""
         node = self.answering(self.members("cassandra"))[0]
@@ -328,6 +336,16 @@ class View:
         if len(primaries) != 1:
             raise ViewError(f"{', '.join(primaries) or 'no host'} takes writes in PostgreSQL, not one")
         return primaries[0]
+
+
+def token_ranges(text: str) -> list[tuple[int, list[str]]]:
+    """The last token and the addresses of each range in the output of ``nodetool describering``, by token."""
+    return sorted((int(end), addresses.split(", ")) for end, addresses in TOKEN_RANGE.findall(text))
+
+
+def holders(ranges: list[tuple[int, list[str]]], token: int) -> list[str]:
+    """Who holds ``token``: behind the last range, the first goes on."""
+    return ranges[bisect.bisect_left(ranges, (token,)) % len(ranges)][1]
 
 
 def _free_port() -> int:

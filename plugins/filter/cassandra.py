@@ -29,5 +29,6 @@ class FilterModule:
             "cassandra_founding_tokens": _cassandra.founding_tokens,
             "cassandra_heap": _cassandra.heap_megabytes,
             "cassandra_racks": _cassandra.with_racks,
+            "cassandra_seeds": _cassandra.seeds,
             "ring_safety": ring_safety,
         }

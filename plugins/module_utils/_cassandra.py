@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import listed
+
 Member = Mapping[str, Any]
 
 # What a node does at its next start.
@@ -31,12 +33,18 @@ FIRST_TOKEN = -(2**63)
 # Racks with different numbers of nodes can meet at the same place; this much room lets each rack have a token there.
 GRAIN = 1024
 
+# With three copies on fewer racks, one of them holds a majority of the copies of some range.
+LEAST_RACKS = 3
+
 LEAST_HEAP_MEGABYTES = 1024
 # A larger heap costs pauses and takes memory from the page cache.
 LARGEST_HEAP_MEGABYTES = 16384
 
+# Where no node has more than one token, its value stands behind the host id instead of their number before it.
 _STATUS_LINE = re.compile(
-    r"^(?P<up>[UD?])(?P<state>[NLJMRS])\s+(?P<address>[0-9a-fA-F.:]+)\s.*\s(?P<host_id>[0-9a-f-]{36})\s+(?P<rack>\S+)\s*$",
+    r"^Datacenter: (?P<datacenter>\S+)"
+    r"|^(?P<up>[UD?])(?P<state>[NLJMRS])\s+(?P<address>[0-9a-fA-F.:]+)\s.*?(\s(?P<tokens>\d+))?\s+\S+"
+    r"\s+(?P<host_id>[0-9a-f-]{36})(?P<token>\s+-?\d+)?\s+(?P<rack>\S+)\s*$",
     re.MULTILINE,
 )
 
@@ -50,6 +58,7 @@ class RingNode:
     """One node as another sees it. ``state``: ``N`` normal, ``J`` joining, ``L`` leaving, ``M`` moving.
 
     ``host_id``: what the node calls itself for as long as it is in the ring; one that comes back is another.
+    ``tokens``: how many it has.
     """
 
     address: str
@@ -57,6 +66,8 @@ class RingNode:
     state: str
     rack: str
     host_id: str = ""
+    datacenter: str = ""
+    tokens: int = 1
 
     @property
     def is_settled(self) -> bool:
@@ -66,10 +77,25 @@ class RingNode:
 
 def parse_status(text: str) -> list[RingNode]:
     """Return the nodes in the output of ``nodetool status``."""
-    return [
-        RingNode(match["address"], match["up"] == "U", match["state"], match["rack"], match["host_id"])
-        for match in _STATUS_LINE.finditer(text)
-    ]
+    nodes = []
+    datacenter = ""
+    for match in _STATUS_LINE.finditer(text):
+        if match["datacenter"]:
+            datacenter = match["datacenter"]
+            continue
+        tokens = int(match["tokens"] or 1)
+        nodes.append(
+            RingNode(
+                match["address"],
+                match["up"] == "U",
+                match["state"],
+                match["rack"],
+                match["host_id"],
+                datacenter,
+                tokens,
+            )
+        )
+    return nodes
 
 
 def down_addresses(statuses: Sequence[str]) -> list[str]:
@@ -91,6 +117,22 @@ def with_racks(members: Sequence[Member], hostvars: Mapping[str, Mapping[str, An
     """Return the members, those whose host has ``cassandra_rack`` with that rack."""
     racks = {str(member["name"]): hostvars[member["name"]].get("cassandra_rack") for member in members}
     return [{**member, **({"rack": rack} if (rack := racks[str(member["name"])]) else {})} for member in members]
+
+
+def seeds(members: Sequence[Member], without: str = "") -> list[str]:
+    """Return the addresses of the nodes that others ask when they come: the first of each zone, by name of the zone.
+
+    With a zone down, the others still know where to ask. Nodes that come behind the first of their zone change nothing;
+    when the first leaves, the next is the seed. A single zone has its second node as well, for when the first is down.
+
+    ``without``: address of a node that joins. A seed would not copy the data that it shall serve, so it is none of its
+    own; where it would be the seed of its zone, the next node there is.
+    """
+    zones: dict[str, list[str]] = {}
+    for member in members:
+        if str(member["address"]) != without:
+            zones.setdefault(str(member["zone"]), []).append(str(member["address"]))
+    return [address for zone in sorted(zones) for address in zones[zone][: 2 if len(zones) == 1 else 1]]
 
 
 def founding_tokens(members: Sequence[Member], tokens_per_node: int) -> dict[str, list[int]]:
@@ -196,6 +238,50 @@ def ring_problems(members: Sequence[Member], ring: Sequence[RingNode], schemas: 
     found += [f"{address} is in the ring but not in the inventory" for address in sorted(seen)]
     if len(set(schemas.values())) > 1:
         found.append(f"the nodes disagree on the schema: {dict(sorted(schemas.items()))}")
+    return found
+
+
+def replication_problem(factor: int, nodes: Sequence[str], racks: Collection[str], *, zones: int | None = None) -> str:
+    """Return why the nodes cannot hold ``factor`` copies of every row, empty when they can.
+
+    ``racks``: those that the nodes are in. ``zones``: the zones of the cluster, where others tell of too few of them.
+    """
+    name = f"cassandra_replication_factor: {factor}"
+    if factor > len(nodes):
+        return f"{name}, but there are {len(nodes)} nodes ({listed(nodes)}); add nodes or lower the factor"
+    if factor >= LEAST_RACKS > len(set(racks)) and (zones is None or zones >= LEAST_RACKS):
+        return (
+            f"{name}, but the nodes are in {len(set(racks))} racks ({', '.join(sorted(set(racks)))}): without one of "
+            f"them ranges have no quorum; put nodes into {LEAST_RACKS} az_* groups"
+        )
+    return ""
+
+
+def lifelong_problems(member: Member, datacenter: str, tokens_per_node: int, ring: Sequence[RingNode]) -> list[str]:
+    """Return what the settings of ``member`` would change of its node in the ``ring`` that is fixed for its life.
+
+    Cassandra checks it at its start and ends: what is written now would be noticed at the next restart.
+    """
+    node = next((node for node in ring if node.address == str(member["address"])), None)
+    if node is None or node.state != "N":
+        return []
+    name, rack = member["name"], rack_of(member)
+    found = []
+    if node.tokens != tokens_per_node:
+        found.append(
+            f"cassandra_tokens_per_node: {tokens_per_node}, but {name} has {node.tokens} in the live ring, and a node "
+            f"keeps its number; set {node.tokens} again"
+        )
+    if node.datacenter != datacenter:
+        found.append(
+            f"cassandra_datacenter: {datacenter}, but {name} is in {node.datacenter} in the live ring, and all data "
+            f"are placed by that name; set {node.datacenter} again"
+        )
+    if node.rack != rack:
+        found.append(
+            f"cassandra_rack: {rack}, but {name} is in {node.rack} in the live ring, and a node never changes its "
+            f"rack; set cassandra_rack: {node.rack} for the host, or take it out of the ring first (scale_in.yml)"
+        )
     return found
 
 

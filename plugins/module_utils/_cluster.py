@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import listed
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import (
     Groups,
     HostVars,
@@ -22,7 +23,6 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
     zones_by_host,
 )
 
-HOSTS_IN_A_MESSAGE = 3
 CHARACTERS_IN_A_MESSAGE = 60
 # Variables that may hold secrets: no message shows their values, and what is made of them is shown in no diff.
 SECRET_OPTIONS = (
@@ -45,13 +45,6 @@ def nearest(name: str, names: Iterable[str], similarity: float = 0.7) -> str:
     """Return a hint that names the most similar of ``names``, empty when none is similar."""
     found = difflib.get_close_matches(name, list(names), n=1, cutoff=similarity)
     return f" (did you mean {found[0]}?)" if found else ""
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first of ``names`` and how many more there are."""
-    shown = ", ".join(names[:HOSTS_IN_A_MESSAGE])
-    rest = len(names) - HOSTS_IN_A_MESSAGE
-    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def shown(value: Any) -> str:  # noqa: ANN401

@@ -151,7 +151,11 @@ def clock_skew(host_time: float, before: float, after: float) -> float:
 
 
 def fleet_verdict(
-    results: Mapping[str, Mapping[str, Any]], tiers: Mapping[str, Sequence[str]], vip: str, uniform: Sequence[str] = ()
+    results: Mapping[str, Mapping[str, Any]],
+    tiers: Mapping[str, Sequence[str]],
+    vip: str,
+    uniform: Sequence[str] = (),
+    cassandra_release: str = "",
 ) -> dict[str, list[str]]:
     """Return the ``problems`` of all hosts, and ``notes`` about what works but should not stay so.
 
@@ -160,6 +164,7 @@ def fleet_verdict(
         tiers: hosts of each tier; those of ``load_balancers`` carry the virtual address.
         vip: virtual address, empty for none.
         uniform: tiers whose hosts must run the same system, because packages of another one do not work with it.
+        cassandra_release: the one that every node of Cassandra is to have.
     """
     problems = [f"{host}: {problem}" for host, result in results.items() for problem in result["problems"]]
     problems += _vip_problems(results, tiers.get("load_balancers", ()), vip)
@@ -180,7 +185,9 @@ def fleet_verdict(
         for note in result.get("notes", ()):
             hosts_by_note.setdefault(note, []).append(host)
     notes = [f"{', '.join(hosts)}: {note}" for note, hosts in hosts_by_note.items()]
-    notes += _release_notes(results, tiers.get("cassandra", ()))
+    release_problems, release_notes = _releases(results, tiers.get("cassandra", ()), cassandra_release)
+    problems += release_problems
+    notes += release_notes
     notes += [
         f"{', '.join(mixed)}: hosts run different systems ({seen}); install the same on all when you can"
         for seen, mixed in tiers_by_mixture.items()
@@ -188,14 +195,32 @@ def fleet_verdict(
     return {"problems": problems, "notes": notes}
 
 
-def _release_notes(results: Mapping[str, Mapping[str, Any]], nodes: Sequence[str]) -> Iterator[str]:
-    releases: dict[str, list[str]] = {}
+def _releases(
+    results: Mapping[str, Mapping[str, Any]], nodes: Sequence[str], wanted: str
+) -> tuple[list[str], list[str]]:
+    """Return the problems and the notes about the releases of the nodes of Cassandra.
+
+    Releases of which one is ``wanted`` are those of an upgrade that was interrupted; it goes on. A node that comes
+    copies its data from the others: between bug fix releases it may, or a node that dies meanwhile stays dead.
+    """
+    hosts_by_release: dict[str, list[str]] = {}
     for host in nodes:
-        if results.get(host, {}).get("cassandra_release"):
-            releases.setdefault(results[host]["cassandra_release"], []).append(host)
-    if len(releases) > 1:
-        seen = "; ".join(f"{release} on {', '.join(hosts)}" for release, hosts in sorted(releases.items()))
-        yield f"cassandra: nodes have different releases ({seen}); bring all to one before tables change or nodes come"
+        if results.get(host, {}).get("system"):
+            hosts_by_release.setdefault(results[host].get("cassandra_release", ""), []).append(host)
+    new = hosts_by_release.pop("", [])
+    seen = "; ".join(f"{release} on {', '.join(hosts)}" for release, hosts in sorted(hosts_by_release.items()))
+    series = {release.rpartition(".")[0] for release in hosts_by_release}
+    if new and series - {wanted.rpartition(".")[0]}:
+        return [
+            f"cassandra: {', '.join(new)} would join with {wanted} a ring of another series ({seen}), from which it "
+            f"cannot copy data; bring that to {wanted} before a node comes, or correct temporal_versions.cassandra"
+        ], []
+    mixture = f"cassandra: nodes have different releases ({seen})"
+    if len(hosts_by_release) > 1 and wanted not in hosts_by_release:
+        return [f"{mixture}, and {wanted} would be one more; set temporal_versions.cassandra to one of them"], []
+    if len(hosts_by_release) > 1:
+        return [], [f"{mixture}, an upgrade to {wanted} that is under way; end it with rolling_restart.yml"]
+    return [], []
 
 
 def _vip_problems(results: Mapping[str, Mapping[str, Any]], carriers: Sequence[str], vip: str) -> Iterator[str]:

@@ -11,10 +11,10 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
 from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import (
     SECRET_OPTIONS,
     Cluster,
-    listed,
     nearest,
     shown,
 )
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import listed
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import TIERS, tier_ports
 
 PER_HOST_INPUTS = ("temporal_address", "temporal_vip_interface")

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Cluster, Unresolved, listed, nearest
+from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import replication_problem
+from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Cluster, Unresolved, nearest
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import (
     HA_PROFILES,
     VARIABLES,
     spof_report,
 )
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import listed
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import (
     TIERS,
     ZONE_PREFIX,
@@ -147,7 +149,7 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
 def _ring_problems(cluster: Cluster) -> Iterator[str]:
     nodes = cluster.members("cassandra")
     own = cluster.by_host("cassandra_rack")
-    few_zones = len(_used_zones(cluster)) < ZONES_OF_HA
+    zones = len(_used_zones(cluster))
     racks = {own.get(node) or zone for node in nodes for zone in cluster.zones_of.get(node, [])}
     for option in OF_RING:
         nodes_by_value: dict[Any, list[str]] = {}
@@ -158,16 +160,13 @@ def _ring_problems(cluster: Cluster) -> Iterator[str]:
             seen = "; ".join(f"{value} on {listed(those)}" for value, those in nodes_by_value.items())
             yield f"{option}: nodes differ ({seen}); set it once for the group {cluster.group('cassandra')}"
     for factor, _ in cluster.values("cassandra_replication_factor"):
-        name = f"cassandra_replication_factor: {factor}"
         if factor < REPLICAS_OF_HA:
-            yield f"{name} cannot keep a quorum without one node; profile ha_cassandra needs at least {REPLICAS_OF_HA}"
-        if factor > len(nodes):
-            yield f"{name}, but there are {len(nodes)} nodes ({listed(nodes)}); add nodes or lower the factor"
-        elif factor >= REPLICAS_OF_HA and len(racks) < ZONES_OF_HA and not few_zones:
             yield (
-                f"{name}, but the nodes are in {len(racks)} racks ({', '.join(sorted(racks))}): without one of "
-                f"them ranges have no quorum; put nodes into {ZONES_OF_HA} {ZONE_PREFIX}* groups"
+                f"cassandra_replication_factor: {factor} cannot keep a quorum without one node; profile ha_cassandra "
+                f"needs at least {REPLICAS_OF_HA}"
             )
+        if problem := replication_problem(factor, nodes, racks, zones=zones):
+            yield problem
     for tokens, hosts in cluster.values("cassandra_tokens_per_node"):
         if tokens < 1:
             yield f"cassandra_tokens_per_node{cluster.where(hosts)}: {tokens} must be at least 1; 16 suits most rings"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import RING_RECORD
 
 JAVA = "17"
 SYSTEM_WITH_JAVA = "debian 12"
@@ -15,6 +18,8 @@ FREE_MEBIBYTES = 4 * 1024
 # Beside its heap a node has memtables, a cache of files and the JVM itself: 0.73 GiB in all with a heap of 384 MiB.
 OVERHEAD = 1.5
 OVERHEAD_MEBIBYTES = 256
+# Links are resolved in what a process has open: an upgrade has moved the link already when the old release still runs.
+_LIBRARY = re.compile(r"/opt/cassandra/([^/]+)/lib/")
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Store:
     """What the module saw. Sizes are in MiB.
 
     ``java``: what ``java -version`` said, empty when it does not run. ``is_set_up``: whether the role has been here.
+    ``was_in_ring``: whether there is a record of a ring that the node of this host was in.
     ``shares_root``: whether the data are on the file system of the system. ``available``: memory that nobody uses.
     """
 
@@ -30,6 +36,7 @@ class Store:
     is_set_up: bool
     is_running: bool
     has_data: bool
+    was_in_ring: bool
     memory: int
     available: int
     map_count: int
@@ -47,6 +54,11 @@ def parse_memory(text: str) -> dict[str, int]:
 def parse_swaps(text: str) -> tuple[str, ...]:
     """Return the devices and files in the text of ``/proc/swaps``."""
     return tuple(line.split()[0] for line in text.splitlines()[1:] if line.strip())
+
+
+def release_of(files: Iterable[str]) -> str:
+    """Return the release of Cassandra whose libraries are among open ``files``, empty when there is none."""
+    return next((match[1] for file in files if (match := _LIBRARY.match(file))), "")
 
 
 def problems(store: Store, system: str, wanted: Mapping[str, Any], heap: int) -> Iterator[str]:
@@ -76,6 +88,14 @@ def problems(store: Store, system: str, wanted: Mapping[str, Any], heap: int) ->
         )
     if not store.has_data and store.free < FREE_MEBIBYTES:
         yield _full(store, wanted["data_directory"])
+    # What a container has of it is its machine's. A node that serves is not taken out of a run for it: see notes().
+    if store.swaps and not store.has_data and not store.is_container:
+        yield _swapping(store)
+    if store.was_in_ring and not store.has_data and store.shares_root and not store.is_container:
+        yield (
+            f"its node was in a ring, and {wanted['data_directory']} is empty and on the file system of the system; "
+            f"mount the disk of its data, or a new one when that is lost. Where it never had one, delete {RING_RECORD}"
+        )
     if store.map_count < MAP_COUNT and store.is_set_up and not store.is_container:
         yield (
             f"vm.max_map_count is {store.map_count}, although the role set {MAP_COUNT}; see what lowers it with: "
@@ -87,12 +107,19 @@ def notes(store: Store, wanted: Mapping[str, Any]) -> Iterator[str]:
     """Yield what works and should not stay so."""
     if store.shares_root:
         yield f"{wanted['data_directory']} is on the file system of the system; give it a disk of its own in production"
-    if store.swaps:
-        yield f"swaps to {', '.join(store.swaps)}, and what Cassandra has swapped out answers late; run swapoff"
+    if store.swaps and (store.has_data or store.is_container):
+        yield _swapping(store)
     if store.has_data and store.free < FREE_MEBIBYTES:
         yield _full(store, wanted["data_directory"])
     if store.map_count < MAP_COUNT and store.is_container:
         yield f"vm.max_map_count is {store.map_count}, and a container cannot set it; set {MAP_COUNT} on its machine"
+
+
+def _swapping(store: Store) -> str:
+    return (
+        f"swaps to {', '.join(store.swaps)}, and a node that is swapped out answers late instead of not at all, which "
+        "nobody takes for a fault; run swapoff --all and take it out of /etc/fstab"
+    )
 
 
 def _full(store: Store, directory: str) -> str:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+HOSTS_IN_A_MESSAGE = 3
+
 
 def counted(number: int, one: str, many: str = "") -> str:
     """Return ``1 host``, ``2 hosts``; ``many`` is the plural where an s does not make it."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of ``names`` and how many more there are."""
+    shown = ", ".join(names[:HOSTS_IN_A_MESSAGE])
+    rest = len(names) - HOSTS_IN_A_MESSAGE
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def refusal_text(problems: Sequence[str], subject: str) -> str:

@@ -106,7 +106,7 @@ notes:
   type: list
   elements: str
 cassandra_release:
-  description: Release of Cassandra that the next start uses; empty when there is none.
+  description: Release of Cassandra that the node runs, or else would start; empty on a host without its data.
   returned: always
   type: str
 system:
@@ -186,15 +186,20 @@ def read(path: str | Path) -> str:
         return ""
 
 
-def sockets_of(directory: Path) -> Iterator[str]:
-    """Yield the inodes of the sockets that the process of ``/proc/<pid>`` holds."""
+def open_files(directory: Path) -> Iterator[str]:
+    """Yield what the process of ``/proc/<pid>`` has open."""
     try:
         for descriptor in (directory / "fd").iterdir():
-            target = str(descriptor.readlink())
-            if target.startswith("socket:["):
-                yield target.removeprefix("socket:[").removesuffix("]")
+            yield str(descriptor.readlink())
     except OSError:
         return
+
+
+def sockets_of(directory: Path) -> Iterator[str]:
+    """Yield the inodes of the sockets that the process of ``/proc/<pid>`` holds."""
+    for target in open_files(directory):
+        if target.startswith("socket:["):
+            yield target.removeprefix("socket:[").removesuffix("]")
 
 
 def listeners(ports: set[int]) -> Iterator[_host.Listener]:
@@ -278,6 +283,7 @@ def look_at_store(module: AnsibleModule) -> _store.Store:
         is_set_up=Path("/etc/sysctl.d/60-zerospof-cassandra.conf").exists(),
         is_running=_systemd.is_active(module, "cassandra.service"),
         has_data=(directory / "data" / "system").exists(),
+        was_in_ring=Path(_cassandra.RING_RECORD).exists(),
         memory=memory.get("MemTotal", 0),
         available=memory.get("MemAvailable", 0),
         map_count=int(read("/proc/sys/vm/max_map_count") or 0),
@@ -285,6 +291,14 @@ def look_at_store(module: AnsibleModule) -> _store.Store:
         free=shutil.disk_usage(place).free >> 20,
         shares_root=place.stat().st_dev == Path("/").stat().st_dev,
     )
+
+
+def release_of_node(module: AnsibleModule) -> str:
+    """Return the release that the node runs, else the one with which it would start, empty when there is none."""
+    _, pid, _ = module.run_command(["systemctl", "show", "--property=MainPID", "--value", "cassandra.service"])
+    current = Path("/opt/cassandra/current")
+    installed = current.readlink().name if current.is_symlink() else ""
+    return _store.release_of(open_files(Path("/proc", pid.strip()))) or installed
 
 
 def main() -> None:
@@ -297,13 +311,13 @@ def main() -> None:
     holds_vip = bool(vip) and _host.has_address(host, vip)
     carried = vip if params["vip_carrier"] else ""
     asks = bool(carried) and not holds_vip
-    problems, notes = [], []
+    problems, notes, release = [], [], ""
     if params["cassandra"]:
         store = look_at_store(module)
         heap = _cassandra.heap_megabytes(store.memory, params["cassandra"]["heap_megabytes"])
         problems += _store.problems(store, host.system, params["cassandra"], heap)
         notes += _store.notes(store, params["cassandra"])
-    installed = Path("/opt/cassandra/current")
+        release = release_of_node(module) if store.has_data else ""
     module.exit_json(
         changed=False,
         problems=[
@@ -313,7 +327,7 @@ def main() -> None:
             *problems,
         ],
         notes=notes,
-        cassandra_release=installed.readlink().name if installed.is_symlink() else "",
+        cassandra_release=release,
         system=host.system,
         holds_vip=holds_vip,
         vip_answer=answer_at(vip, [e["port"] for e in params["ports"] if e["at"] == "vip"]) if asks else "",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import parse_status
+from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import parse_status, seeds
 from ansible_collections.zerospof.temporal.plugins.module_utils._history_shards import history_shard
 from ansible_collections.zerospof.temporal.plugins.module_utils._murmur3 import history_shard_token, partition_token
 from ansible_collections.zerospof.temporal.plugins.module_utils._ring_safety import RingMember, TokenRing, quorum
@@ -61,6 +61,14 @@ def live_ring(view: View, replication_factor: int) -> TokenRing:
     return TokenRing(members, replication_factor)
 
 
+def victim(view: View, *, is_seed: bool) -> str:
+    """A node that is a seed or is none: a seed of the last zone, another one of the zone before."""
+    nodes = [{"name": name, "zone": view.lab.host(name).zone, "address": name} for name in view.members("cassandra")]
+    named = set(seeds(nodes))
+    zone = sorted({node["zone"] for node in nodes})[-1 if is_seed else -2]
+    return next(node["name"] for node in nodes if node["zone"] == zone and (node["name"] in named) == is_seed)
+
+
 def is_lost(ring: TokenRing, token: int, lost: Sequence[str]) -> bool:
     left = set(ring.replicas(token)) - set(lost)
     return len(left) < quorum(ring.replication_factor)
@@ -80,8 +88,22 @@ def loses_nothing(view: View, *fault: str) -> None:
 @RING
 @pytest.mark.usefixtures("whole")
 def test_every_acknowledged_workflow_completes_while_a_node_is_silent(view: View) -> None:
-    """Nothing refuses a connection and nothing ends one: worse than a node that dies."""
-    loses_nothing(view, "cut-host", "cassandra-b1")
+    """Nothing refuses a connection and nothing ends one: worse than a node that dies. This one is no seed."""
+    loses_nothing(view, "cut-host", victim(view, is_seed=False))
+
+
+@RING
+@pytest.mark.usefixtures("whole")
+def test_every_acknowledged_workflow_completes_without_a_seed(view: View) -> None:
+    loses_nothing(view, "kill-host", victim(view, is_seed=True))
+
+
+# What a seed and another node have not suffered above.
+@WHOLE
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize(("fault", "is_seed"), [("cut-host", True), ("kill-host", False)])
+def test_every_acknowledged_workflow_completes_without_any_one_node(view: View, fault: str, is_seed: bool) -> None:
+    loses_nothing(view, fault, victim(view, is_seed=is_seed))
 
 
 @WHOLE

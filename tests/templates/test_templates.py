@@ -297,6 +297,27 @@ def test_clients_reach_the_virtual_address_and_no_server_beside_it(rendered: dic
     assert not [line for lines in about for line in lines if clients in line and vip not in line]
 
 
+def test_a_fleet_that_logs_in_at_once_neither_stops_a_node_nor_waits_for_one(
+    rendered: dict[tuple[str, str], str],
+) -> None:
+    nodes = [yaml.safe_load(text) for (name, _), text in rendered.items() if name.endswith("/cassandra.yaml.j2")]
+    options = [text for (name, _), text in rendered.items() if name.endswith("/jvm.options.j2")]
+    assert nodes
+    for settings in nodes:
+        # Checks of passwords have threads of their own, and few.
+        assert 1 <= settings["native_transport_max_auth_threads"] <= 4
+        for cache in ("roles", "permissions", "credentials"):
+            # Longer than an outage; short is what a node lets in who may not any more, even if nobody else asks.
+            assert settings[f"{cache}_validity"] == "24h"
+            assert settings[f"{cache}_update_interval"] == "10s"
+            assert settings[f"{cache}_cache_active_update"] is True
+    rounds = [
+        re.findall(r"^-Dcassandra\.auth_bcrypt_gensalt_log2_rounds=(\d+)$", text, re.MULTILINE) for text in options
+    ]
+    # The least that bcrypt takes is 4; with 10, a thousand logins take longer than their clients wait.
+    assert [found for found in rounds if not 4 <= int(found[-1]) <= 8] == []
+
+
 def test_every_template_has_a_parser() -> None:
     assert set(PARSERS) == TEMPLATES
 

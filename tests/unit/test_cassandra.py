@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,9 +44,17 @@ def layout(*counts: int) -> list[dict[str, str]]:
 
 def test_the_status_of_a_ring_is_read() -> None:
     assert start.parse_status(STATUS) == [
-        start.RingNode("192.0.2.13", True, "N", "az_c", "cb00b5cb-55ee-4ae7-840b-1b8acdab8055"),
-        start.RingNode("192.0.2.12", False, "N", "az_b", "0c382cd0-8947-4b2a-8c52-143346464fdc"),
-        start.RingNode("192.0.2.11", True, "J", "az_a", "0c8428f8-d551-42c8-948f-4cf0e533241f"),
+        start.RingNode("192.0.2.13", True, "N", "az_c", "cb00b5cb-55ee-4ae7-840b-1b8acdab8055", "dc1", 16),
+        start.RingNode("192.0.2.12", False, "N", "az_b", "0c382cd0-8947-4b2a-8c52-143346464fdc", "dc1", 16),
+        start.RingNode("192.0.2.11", True, "J", "az_a", "0c8428f8-d551-42c8-948f-4cf0e533241f", "dc1", 16),
+    ]
+
+
+def test_the_status_of_a_ring_of_one_token_a_node_is_read() -> None:
+    """Its columns are others."""
+    row = "UN  192.0.2.13  116.25 KiB  ?  cb00b5cb-55ee-4ae7-840b-1b8acdab8055  -4069959284402364209  az_c"
+    assert start.parse_status(f"Datacenter: dc2\n===\n{row}\n") == [
+        start.RingNode("192.0.2.13", True, "N", "az_c", "cb00b5cb-55ee-4ae7-840b-1b8acdab8055", "dc2", 1)
     ]
 
 
@@ -208,6 +218,97 @@ def test_replication_reads_as_the_ring_stores_it() -> None:
         "class": "org.apache.cassandra.locator.NetworkTopologyStrategy",
         "dc1": "3",
     }
+
+
+LIVING = start.RingNode("192.0.2.11", True, "N", "az_a", datacenter="dc1", tokens=16)
+
+
+@pytest.mark.parametrize("ring", [[LIVING], [replace(LIVING, state="J", tokens=1)], [WHOLE[1]], []])
+def test_a_node_that_is_described_as_it_lives_has_no_problem(ring: list[start.RingNode]) -> None:
+    """Nor one that is on its way in, or that the ring does not know."""
+    assert start.lifelong_problems(MEMBERS[0], "dc1", 16, ring) == []
+
+
+@pytest.mark.parametrize(
+    ("datacenter", "tokens", "rack", "problem"),
+    [
+        ("dc1", 8, "", "cassandra_tokens_per_node: 8, but c-a has 16 in the live ring, .* set 16 again"),
+        ("main", 16, "", "cassandra_datacenter: main, but c-a is in dc1 in the live ring, .* set dc1 again"),
+        ("dc1", 16, "a-1", "cassandra_rack: a-1, but c-a is in az_a in the live ring, .* set cassandra_rack: az_a"),
+    ],
+)
+def test_what_is_fixed_for_the_life_of_a_node_is_refused_with_what_it_has(
+    datacenter: str, tokens: int, rack: str, problem: str
+) -> None:
+    [found] = start.lifelong_problems(MEMBERS[0] | {"rack": rack}, datacenter, tokens, [LIVING])
+    assert re.match(problem, found)
+
+
+def test_a_live_node_is_judged_before_anything_is_written() -> None:
+    role = Path(__file__).resolve().parents[2] / "roles/cassandra"
+    first, *_ = yaml.safe_load((role / "tasks/main.yml").read_text(encoding="utf-8"))
+    assert first["register"] == "__cassandra_node"
+    settings = {"datacenter": "cassandra_datacenter", "tokens_per_node": "cassandra_tokens_per_node"}
+    called = first["zerospof.temporal.cassandra_node_check"]
+    assert {name: called[name] for name in settings} == {name: f"{{{{ {var} }}}}" for name, var in settings.items()}
+
+
+@pytest.mark.parametrize(
+    ("factor", "racks", "problem"),
+    [
+        (3, "abc", ""),
+        (3, "aabbcc", ""),
+        (5, "aabbcc", ""),
+        (1, "a", ""),
+        (2, "aa", ""),
+        (4, "abc", "cassandra_replication_factor: 4, but there are 3 nodes"),
+        (3, "aabb", "cassandra_replication_factor: 3, but the nodes are in 2 racks (a, b): without one of them"),
+    ],
+)
+def test_copies_that_racks_cannot_hold_are_refused(factor: int, racks: str, problem: str) -> None:
+    names = [f"{rack}{number}" for number, rack in enumerate(racks)]
+    found = start.replication_problem(factor, names, racks)
+    assert found.startswith(problem)
+    assert bool(found) == bool(problem)
+
+
+def addressed(**zones: str) -> list[dict[str, str]]:
+    """Members of zones, each named by a letter that is its address as well."""
+    return [{"name": one, "address": one, "zone": f"az_{zone}"} for zone, names in zones.items() for one in names]
+
+
+@pytest.mark.parametrize(
+    ("zones", "found"),
+    [
+        ({"a": "xy", "b": "zw", "c": "v"}, "xzv"),
+        # The order of zones in the inventory does not matter, nor does who comes behind the first.
+        ({"c": "v", "b": "zwu", "a": "xy"}, "xzv"),
+        # When the seed of a zone is removed, the next one is it; the others stay.
+        ({"a": "xy", "b": "w", "c": "v"}, "xwv"),
+        ({"a": "xy", "b": "zw"}, "xz"),
+        ({"a": "xyz"}, "xy"),
+        ({"a": "x"}, "x"),
+        ({}, ""),
+    ],
+)
+def test_each_zone_has_one_seed_and_a_single_zone_two(zones: dict[str, str], found: str) -> None:
+    assert start.seeds(addressed(**zones)) == list(found)
+
+
+@pytest.mark.parametrize(("joining", "found"), [("y", "xz"), ("x", "yz"), ("z", "xw"), ("new", "xz")])
+def test_a_node_that_joins_is_not_its_own_seed(joining: str, found: str) -> None:
+    assert start.seeds(addressed(a="xy", b="zw"), without=joining) == list(found)
+
+
+def test_the_only_zone_of_a_ring_of_two_has_a_seed_for_who_joins() -> None:
+    assert start.seeds(addressed(a="xy"), without="x") == ["y"]
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=6))
+def test_every_zone_has_a_seed_whatever_its_size(counts: list[int]) -> None:
+    members = [member | {"address": member["name"]} for member in layout(*counts)]
+    found = set(start.seeds(members))
+    assert {member["zone"] for member in members if member["name"] in found} == {member["zone"] for member in members}
 
 
 def ring_of(*racks: str) -> list[start.RingNode]:

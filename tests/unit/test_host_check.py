@@ -177,10 +177,47 @@ def test_equal_notes_about_hosts_are_told_once() -> None:
     assert found["notes"] == ["lb_a, db: swaps", "db: is slow"]
 
 
-def test_nodes_of_different_releases_are_named() -> None:
-    releases = {"a": "5.0.6", "b": "5.0.7", "c": "5.0.6", "new": ""}
-    results = {host: FINE | {"cassandra_release": release} for host, release in releases.items()}
-    assert _host.fleet_verdict(results, {"cassandra": list(releases)}, "")["notes"] == [
-        "cassandra: nodes have different releases (5.0.6 on a, c; 5.0.7 on b); bring all to one before tables change "
-        "or nodes come"
-    ]
+def releases(wanted: str, **found: str) -> dict[str, list[str]]:
+    """The verdict on nodes with these releases; one without any is new."""
+    results = {host: FINE | {"cassandra_release": release} for host, release in found.items()}
+    return _host.fleet_verdict(results, {"cassandra": list(found)}, "", cassandra_release=wanted)
+
+
+@pytest.mark.parametrize(
+    "found", [{"a": "", "b": ""}, {"a": "5.0.6", "b": "5.0.6", "new": ""}, {"a": "5.0.5", "b": "5.0.5"}]
+)
+def test_nodes_of_one_release_have_no_problem(found: dict[str, str]) -> None:
+    """Those of another one than the wanted are about to be upgraded."""
+    assert releases("5.0.6", **found) == {"problems": [], "notes": []}
+
+
+def test_an_upgrade_of_nodes_that_is_under_way_goes_on() -> None:
+    assert releases("5.0.7", a="5.0.6", b="5.0.7", c="5.0.6") == {
+        "problems": [],
+        "notes": [
+            "cassandra: nodes have different releases (5.0.6 on a, c; 5.0.7 on b), an upgrade to 5.0.7 that is under "
+            "way; end it with rolling_restart.yml"
+        ],
+    }
+
+
+def test_nodes_of_releases_that_no_upgrade_explains_are_refused() -> None:
+    assert releases("5.0.8", a="5.0.6", b="5.0.7", c="5.0.6") == {
+        "problems": [
+            "cassandra: nodes have different releases (5.0.6 on a, c; 5.0.7 on b), and 5.0.8 would be one more; set "
+            "temporal_versions.cassandra to one of them"
+        ],
+        "notes": [],
+    }
+
+
+@pytest.mark.parametrize("second", ["5.0.6", "5.1.0"])
+def test_no_node_joins_a_ring_of_another_series(second: str) -> None:
+    [problem] = releases("5.1.0", a="5.0.6", b=second, new="")["problems"]
+    assert problem.startswith("cassandra: new would join with 5.1.0 a ring of another series (5.0.6 on a")
+
+
+def test_a_node_that_dies_during_an_upgrade_can_be_replaced() -> None:
+    found = releases("5.0.7", a="5.0.6", b="5.0.7", dead="")
+    assert found["problems"] == []
+    assert len(found["notes"]) == 1

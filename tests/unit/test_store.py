@@ -20,6 +20,7 @@ FIT = _store.Store(
     is_set_up=False,
     is_running=False,
     has_data=False,
+    was_in_ring=False,
     memory=16_000,
     available=15_000,
     map_count=65530,
@@ -92,13 +93,40 @@ def test_the_limit_is_the_one_that_the_role_sets() -> None:
     ("change", "note"),
     [
         ({"shares_root": True}, "/var/lib/cassandra is on the file system of the system; give it a disk of its own"),
-        ({"swaps": ("/dev/sda2",)}, "swaps to /dev/sda2, and what Cassandra has swapped out answers late; run swapoff"),
+        (
+            {"swaps": ("/dev/sda2",), "has_data": True},
+            "swaps to /dev/sda2, and a node that is swapped out answers late",
+        ),
+        ({"swaps": ("/dev/sda2",), "is_container": True, "map_count": 1048575}, "swaps to /dev/sda2"),
     ],
 )
 def test_what_works_and_should_not_stay_so_is_a_note(change: dict[str, Any], note: str) -> None:
     [found] = _store.notes(replace(FIT, **change), WANTED)
     assert found.startswith(note)
     assert told(**change) == []
+
+
+def test_no_node_begins_on_a_host_that_swaps() -> None:
+    [found] = told(swaps=("/dev/sda2", "/swap"))
+    assert found.startswith("swaps to /dev/sda2, /swap, and a node that is swapped out answers late")
+    assert "swapoff --all" in found
+    assert list(_store.notes(replace(FIT, swaps=("/dev/sda2",)), WANTED)) == []
+
+
+def test_a_node_whose_disk_is_not_mounted_does_not_copy_its_data_to_that_of_the_system() -> None:
+    [found] = told(was_in_ring=True, shares_root=True)
+    assert found.startswith(
+        "its node was in a ring, and /var/lib/cassandra is empty and on the file system of the system"
+    )
+    assert told(was_in_ring=True) == []
+    assert told(was_in_ring=True, shares_root=True, has_data=True) == []
+    assert told(was_in_ring=True, shares_root=True, is_container=True) == []
+
+
+def test_the_release_of_a_node_is_that_of_the_libraries_which_it_has_open() -> None:
+    files = ["socket:[4711]", "/usr/lib/jvm/java-17/lib/modules", "/opt/cassandra/5.0.6/lib/jamm-0.4.0.jar"]
+    assert _store.release_of(files) == "5.0.6"
+    assert _store.release_of(files[:2]) == ""
 
 
 def test_proc_files_are_read() -> None:
