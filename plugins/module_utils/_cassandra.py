@@ -249,9 +249,10 @@ def replication_problem(factor: int, nodes: Sequence[str], racks: Collection[str
     name = f"cassandra_replication_factor: {factor}"
     if factor > len(nodes):
         return f"{name}, but there are {len(nodes)} nodes ({listed(nodes)}); add nodes or lower the factor"
-    if factor >= LEAST_RACKS > len(set(racks)) and (zones is None or zones >= LEAST_RACKS):
+    used = sorted(set(racks))
+    if factor >= LEAST_RACKS > len(used) and (zones is None or zones >= LEAST_RACKS):
         return (
-            f"{name}, but the nodes are in {len(set(racks))} racks ({', '.join(sorted(set(racks)))}): without one of "
+            f"{name}, but the nodes are in {len(used)} racks ({', '.join(used)}): without one of "
             f"them ranges have no quorum; put nodes into {LEAST_RACKS} az_* groups"
         )
     return ""

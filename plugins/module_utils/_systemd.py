@@ -45,6 +45,12 @@ def is_active(module: AnsibleModule, unit: str) -> bool:
     return state.strip() in {"active", "reloading"}
 
 
+def main_process(module: AnsibleModule, unit: str) -> Path:
+    """Return the directory of the main process of ``unit`` in ``/proc``; nothing is there when it does not run."""
+    _, identifier, _ = module.run_command(["systemctl", "show", "--property=MainPID", "--value", unit])
+    return Path("/proc", identifier.strip())
+
+
 def is_enabled(module: AnsibleModule, unit: str) -> bool:
     """Tell whether ``unit`` starts at boot."""
     return module.run_command(["systemctl", "is-enabled", "--quiet", unit])[0] == 0

@@ -295,10 +295,9 @@ def look_at_store(module: AnsibleModule) -> _store.Store:
 
 def release_of_node(module: AnsibleModule) -> str:
     """Return the release that the node runs, else the one with which it would start, empty when there is none."""
-    _, pid, _ = module.run_command(["systemctl", "show", "--property=MainPID", "--value", "cassandra.service"])
     current = Path("/opt/cassandra/current")
     installed = current.readlink().name if current.is_symlink() else ""
-    return _store.release_of(open_files(Path("/proc", pid.strip()))) or installed
+    return _store.release_of(open_files(_systemd.main_process(module, "cassandra.service"))) or installed
 
 
 def main() -> None:

@@ -85,8 +85,7 @@ def main() -> None:
     directory, units = Path(module.params["directory"]), module.params["units"]
 
     def program_of(unit: str) -> str | None:
-        _, identifier, _ = module.run_command(["systemctl", "show", "--property=MainPID", "--value", unit])
-        return target_of(Path("/proc") / identifier.strip() / "exe")
+        return target_of(_systemd.main_process(module, unit) / "exe")
 
     module.exit_json(
         changed=False,
