@@ -228,8 +228,7 @@ def _fewer(seen: Seen, bounds: Bounds, memory: Memory, rules: Rules, current: in
         queue = seen.queues.get(kind)
         rate = queue.add_rate / bounds.hosts if queue else 0.0
         lowest = math.floor(rate / (limit.rate * rules.limit_margin)) + 1
-        if wanted < lowest:
-            wanted = lowest
+        wanted = max(wanted, lowest)
         if wanted >= current:
             return current, f"{kind} tasks were too many at {limit.rate:.2g} a second for each instance"
     return wanted, f"{enough} would have been enough for the last {rules.calm_seconds:.0f} s"

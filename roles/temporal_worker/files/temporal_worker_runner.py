@@ -41,7 +41,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from temporalio.client import Client, WorkflowHistory
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
@@ -424,10 +424,13 @@ def main(arguments: Sequence[str]) -> int:
         return UNUSABLE
 
 
-if __name__ == "__main__":
-    code = main(sys.argv[1:])
+def leave(code: int) -> NoReturn:
+    """End the process with ``code``; threads of the SDK can crash the interpreter while it is torn down."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads of the SDK can crash the interpreter while it is torn down: leave with the code that was earned.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

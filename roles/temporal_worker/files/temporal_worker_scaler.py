@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import re
 import signal
 import sys
@@ -27,7 +26,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import temporal_worker_policy as policy
-from temporal_worker_runner import CONNECT_TIMEOUT, KEEP_ALIVE, STOPPED, UNUSABLE, TlsFiles, UnusableError
+from temporal_worker_runner import CONNECT_TIMEOUT, KEEP_ALIVE, STOPPED, UNUSABLE, TlsFiles, UnusableError, leave
 from temporalio.api.enums.v1 import DescribeTaskQueueMode, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
@@ -407,20 +406,17 @@ async def run(scaler: Scaler) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    background = []
-    if scaler.settings.metrics_address:
-        background.append(asyncio.ensure_future(serve_metrics(scaler)))
+    metrics = asyncio.ensure_future(serve_metrics(scaler)) if scaler.settings.metrics_address else None
     while not stop.is_set():
         began = time.monotonic()
         await scaler.round()
         pause = max(0.0, scaler.settings.interval_seconds - (time.monotonic() - began))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
-        for task in background:
-            if task.done():
-                # The port is taken, for example: what has no metrics still scales.
-                log.warning("no metrics on %s: %s", scaler.settings.metrics_address, task.exception())
-                background.remove(task)
+        if metrics and metrics.done():
+            # The port is taken, for example: what has no metrics still scales.
+            log.warning("no metrics on %s: %s", scaler.settings.metrics_address, metrics.exception())
+            metrics = None
     log.info("stopped; the instances stay as they are")
     return STOPPED
 
@@ -438,9 +434,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # As in the runner: threads of the SDK can crash the interpreter while it is torn down.
-    os._exit(code)
+    leave(main(sys.argv[1:]))
