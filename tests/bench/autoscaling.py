@@ -19,6 +19,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
+from tests.svg import document
 
 # isort: split
 import temporal_worker_policy as policy
@@ -324,7 +325,7 @@ def table(made: dict[str, dict[str, Outcome]]) -> str:
 
 
 # All measures are in pixels.
-WIDTH, PANEL, GAP, MARGIN = 540, 110, 46, 40
+WIDTH, PANEL, GAP, MARGIN, FONT_SIZE = 540, 110, 46, 40, 12
 POINTS = 180
 COLOURS = ("#0072b2", "#d55e00", "#999999", "#cccccc")
 
@@ -351,7 +352,7 @@ def drawing(made: dict[str, dict[str, Outcome]]) -> str:
             ]
             parts += panel(left, down, seconds, top, curves)
         down += PANEL
-    return document(parts, 2 * WIDTH + 3 * MARGIN, down + MARGIN)
+    return document(parts, 2 * WIDTH + 3 * MARGIN, down + MARGIN, FONT_SIZE)
 
 
 def panel(
@@ -369,19 +370,6 @@ def panel(
     parts.append(f'<path d="M{left} {down} V{foot} H{left + WIDTH}" fill="none" stroke="#555555"/>')
     parts.append(f'<text x="{left + WIDTH}" y="{foot + 14}" text-anchor="end">{seconds:.0f} s</text>')
     return parts
-
-
-def document(parts: Sequence[str], width: float, height: float) -> str:
-    """Return an SVG document."""
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-            'font-family="sans-serif" font-size="12" fill="#222222">',
-            '<rect width="100%" height="100%" fill="#ffffff"/>',
-            *parts,
-            "</svg>\n",
-        ]
-    )
 
 
 def run(names: Sequence[str]) -> dict[str, dict[str, Outcome]]:

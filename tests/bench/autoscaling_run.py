@@ -26,6 +26,7 @@ from lab import state
 from lab.sample import model, workflows
 from lab.view import View
 from tests.bench import autoscaling
+from tests.svg import document
 
 # isort: split
 import temporal_worker_scaler as scaler
@@ -97,7 +98,7 @@ class Run:
             parts.append(f'<text x="{autoscaling.MARGIN}" y="{down - 8}">{title}, up to {top:.0f}</text>')
             parts += autoscaling.panel(autoscaling.MARGIN, down, seconds, top, [(autoscaling.COLOURS[0], points)])
             down += autoscaling.PANEL + autoscaling.GAP
-        return autoscaling.document(parts, autoscaling.WIDTH + 2 * autoscaling.MARGIN, down)
+        return document(parts, autoscaling.WIDTH + 2 * autoscaling.MARGIN, down, autoscaling.FONT_SIZE)
 
 
 async def serves(address: str) -> bool:

@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 
 from tests.chaos.record import Call, Mark
 from tests.chaos.verdict import longest_gap
+from tests.svg import document
 
 # All measures are in pixels.
 MARGIN = 24
@@ -15,6 +16,7 @@ WIDTH = 1120
 PANEL = 90
 GAP = 44
 MARK_ROW = 15
+FONT_SIZE = 11
 OF_SUCCESS, OF_ERROR, OF_MARK = "#0072b2", "#d55e00", "#555555"
 
 
@@ -72,13 +74,4 @@ def timeline(calls: Sequence[Call], marks: Sequence[Mark], bin_seconds: float = 
         )
     parts.append(_text(MARGIN, MARGIN + 4, f"{ended - began:.0f} s; a bar is {bin_seconds:g} s", ' font-size="15"'))
     parts.append(f'<line x1="{MARGIN}" y1="{bottom}" x2="{MARGIN + WIDTH}" y2="{bottom}" stroke="{OF_MARK}"/>')
-    width, height = WIDTH + 2 * MARGIN, down + MARGIN
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-            'font-family="sans-serif" font-size="11" fill="#222222">',
-            '<rect width="100%" height="100%" fill="#ffffff"/>',
-            *parts,
-            "</svg>\n",
-        ]
-    )
+    return document(parts, WIDTH + 2 * MARGIN, down + MARGIN, FONT_SIZE)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-RUNNER = ROOT / "roles" / "temporal_worker" / "files" / "temporal_worker_runner.py"
+import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
+
+# isort: split
+import temporal_worker_runner as runner
+
 ENVIRONMENT = {
     "TEMPORAL_ADDRESS": "one:7233",
     "TEMPORAL_NAMESPACE": "production",
@@ -44,19 +45,8 @@ PACKAGE = """
 """
 
 
-@pytest.fixture(scope="module")
-def runner() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("temporal_worker_runner", RUNNER)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def load(runner: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     """Write the package and load what ``workflows`` and ``activities`` refer to."""
     (tmp_path / "team_package.py").write_text(textwrap.dedent(PACKAGE), encoding="utf-8")
     (tmp_path / "team_broken.py").write_text("raise RuntimeError('no licence')", encoding="utf-8")
@@ -98,38 +88,36 @@ def test_single_definitions_can_be_chosen(load: Callable[..., object]) -> None:
         ("team_package:Needy", "cannot make one: TypeError"),
     ],
 )
-def test_a_reference_that_leads_nowhere_is_refused(
-    runner: ModuleType, load: Callable[..., object], reference: str, reason: str
-) -> None:
+def test_a_reference_that_leads_nowhere_is_refused(load: Callable[..., object], reference: str, reason: str) -> None:
     with pytest.raises(runner.UnusableError) as refused:
         load(activities=reference)
     assert str(refused.value).startswith(f"{reference}: ")
     assert reason in str(refused.value)
 
 
-def test_nothing_to_serve_is_refused(runner: ModuleType, load: Callable[..., object]) -> None:
+def test_nothing_to_serve_is_refused(load: Callable[..., object]) -> None:
     with pytest.raises(runner.UnusableError, match="nothing to serve"):
         load()
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
-def test_a_missing_setting_is_named(runner: ModuleType, name: str) -> None:
+def test_a_missing_setting_is_named(name: str) -> None:
     with pytest.raises(runner.UnusableError, match=name):
         runner.Settings.from_environment({key: value for key, value in ENVIRONMENT.items() if key != name})
 
 
-def test_workers_spread_over_the_addresses_and_know_all(runner: ModuleType) -> None:
+def test_workers_spread_over_the_addresses_and_know_all() -> None:
     addresses = ("one:7233", "two:7233", "three:7233")
     orders = [runner.rotated(addresses, f"networking@worker-{letter}#1") for letter in "abcdefghij"]
     assert {order[0] for order in orders} == set(addresses)
     assert all(set(order) == set(addresses) for order in orders)
 
 
-def test_a_token_is_used_and_not_shown(runner: ModuleType) -> None:
+def test_a_token_is_used_and_not_shown() -> None:
     settings = runner.Settings.from_environment(ENVIRONMENT | {"TEMPORAL_API_KEY": "of-the-worker"})
     assert settings.token == "of-the-worker"
     assert "of-the-worker" not in repr(settings)
 
 
-def test_a_worker_without_an_authority_speaks_plain_text(runner: ModuleType) -> None:
+def test_a_worker_without_an_authority_speaks_plain_text() -> None:
     assert runner.Settings.from_environment(ENVIRONMENT).tls.read() is False
