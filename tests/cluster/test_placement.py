@@ -90,6 +90,14 @@ def test_a_namespace_that_is_not_there_is_named(cluster: LiveCluster) -> None:
     assert "there is no namespace prodution; there are: production, staging" in run.reasons
 
 
+def test_every_server_can_be_asked(cluster: LiveCluster, tmp_path: Path) -> None:
+    """Who answers first is asked."""
+    for server in cluster.view.members("temporal_servers"):
+        options = ("-e", "namespace=staging", "-e", "workflow_ids=a", "--limit", f"{server},cassandra")
+        found, _ = place(cluster, tmp_path, *options)
+        assert [row["workflow_id"] for row in found["workflows"]] == ["a"]
+
+
 @pytest.mark.profiles("basic")
 def test_without_cassandra_there_are_owners_and_no_copies(placed: tuple[dict[str, Any], str]) -> None:
     found, output = placed
