@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from lab import state
 from lab.view import View
@@ -42,6 +43,11 @@ class Cluster:
     name: str = "lab"
     subnet: str | None = None
     image: str | None = None
+
+    @classmethod
+    def running(cls, name: str) -> Self:
+        """Return the cluster of a lab that is up: the lab knows of what inventory it was made."""
+        return cls(Path(state.load(name).inventory).name, name)
 
     @property
     def inventory(self) -> Path:

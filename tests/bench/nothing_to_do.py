@@ -1,6 +1,6 @@
 """What a run of site.yml costs in which nothing is to be done: tasks, seconds, seconds for each host.
 
-python -m tests.bench.nothing_to_do --profile ha_postgresql --name lab
+python -m tests.bench.nothing_to_do --name lab
 
 On a lab that `make lab` has made. Nothing is asserted: the figures are for docs/operations.md. The number of tasks is
 bounded by tests/cluster/test_site.py.
@@ -22,11 +22,10 @@ PLAY = re.compile(r"^PLAY \[", re.MULTILINE)
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="ha_postgresql", help="inventory of the lab")
     parser.add_argument("--name", default="lab", help="name of the lab")
     parser.add_argument("--runs", type=int, default=3, help="how often")
     options = parser.parse_args()
-    cluster = LiveCluster(options.profile, options.name)
+    cluster = LiveCluster.running(options.name)
     print(f"{'plays':>5}  {'tasks':>5}  {'hosts':>5}  {'on hosts':>8}  {'seconds':>7}  {'a host':>6}  {'processor':>9}")
     for _ in range(options.runs):
         used, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()

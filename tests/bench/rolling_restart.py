@@ -67,12 +67,11 @@ def run(command: Sequence[str], books: Ledger) -> Measured:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="ha_postgresql", help="inventory of inventories/ (default: ha_postgresql)")
     parser.add_argument("--name", default="lab", help="name of the lab (default: lab)")
     parser.add_argument("--chart", type=Path, help="SVG file to write")
     parser.add_argument("--log", type=Path, help="file for the output of the playbook")
     options, wishes = parser.parse_known_args()
-    command = Cluster(options.profile, options.name).playbook("rolling_restart", "-e", "force=true", *wishes)
+    command = Cluster.running(options.name).playbook("rolling_restart", "-e", "force=true", *wishes)
     with tempfile.TemporaryDirectory() as directory:
         with ledger(View(state.load(options.name)), Path(directory) / "ledger.sqlite") as books:
             time.sleep(QUIET_SECONDS)
