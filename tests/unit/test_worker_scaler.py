@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,7 @@ class World:
         self.queues: dict[str, policy.Queue] | Exception = {}
         self.requests: list[dict[str, int]] = []
         self.now = 1000.0
+        self.used = [90]
         self.write()
 
     def write(self) -> None:
@@ -139,7 +140,9 @@ class World:
         return self.queues
 
     async def metrics(self, address: str) -> str:
-        return metrics(90, 10)
+        """The last number of ``used`` stays."""
+        used = self.used.pop(0) if len(self.used) > 1 else self.used[0]
+        return metrics(used, 100 - used)
 
 
 @pytest.fixture
@@ -175,6 +178,35 @@ def test_a_backlog_starts_instances_and_says_why(world: World, rounds: Callable[
     assert said == [
         "networking: up from 1 to 3: 90 workflow tasks run, 167 wait, and an instance is to hold 75",
     ]
+
+
+@pytest.mark.parametrize(
+    ("used", "seconds"),
+    [
+        pytest.param([10, 20, 76], 2, id="slots that fill end the wait"),
+        pytest.param([10, 75], 5, id="as many as are to be in use do not"),
+        pytest.param([90], 5, id="slots that were taken before do not"),
+    ],
+)
+def test_slots_that_fill_are_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, used: list[int], seconds: int
+) -> None:
+    async def pass_by(what: Coroutine[object, object, object], seconds: float) -> None:
+        what.close()
+        world.now += seconds
+        raise TimeoutError
+
+    monkeypatch.setattr(scaler.asyncio, "wait_for", pass_by)
+    world.queues, world.used = {"activity": policy.Queue(pollers=3)}, used
+    agent = scaler.Scaler(world.path)
+
+    async def wait() -> float:
+        await agent.round()
+        began = world.now
+        await scaler.wait(agent, asyncio.Event(), began + 5)
+        return world.now - began
+
+    assert asyncio.run(wait()) == seconds
 
 
 def test_a_dry_run_says_it_and_does_not(world: World, rounds: Callable[..., list[str]]) -> None:

@@ -117,6 +117,11 @@ class Decision:
     reason: str
 
 
+def are_taken(slots: Mapping[str, Slots], rules: Rules = Rules()) -> bool:
+    """Tell whether of some kind more ``slots`` are in use than instances are to have in use."""
+    return any(kind.used > kind.total * rules.busy_share for kind in slots.values())
+
+
 def decide(seen: Seen, bounds: Bounds, memory: Memory, rules: Rules = Rules()) -> tuple[Decision, Memory]:
     """Return the decision and what the next one has to know."""
     current = bounds.clamp(seen.instances)

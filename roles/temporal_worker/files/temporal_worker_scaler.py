@@ -1,8 +1,9 @@
 """Let the instances of the worker deployments of this host follow the load; temporal_worker_policy.py decides.
 
-Every few seconds it asks the cluster for the statistics of each task queue and the instances of this host for the slots
-that they use, and has instances started or stopped between the bounds of the deployment. It knows of no other host,
-keeps nothing on disk, and leaves everything as it is when it ends, so it can be stopped and started at any time.
+Every few seconds, and as soon as the slots of this host fill, it asks the cluster for the statistics of each task queue
+and the instances of this host for the slots that they use, and has instances started or stopped between the bounds of
+the deployment. It knows of no other host, keeps nothing on disk, and leaves everything as it is when it ends, so it can
+be stopped and started at any time.
 
     temporal_worker_scaler.py [SETTINGS]    /etc/temporal-workers/scaling.json, read again whenever it changes
 
@@ -38,6 +39,8 @@ SETTINGS = Path("/etc/temporal-workers/scaling.json")
 CONTROL = Path("/run/temporal-sdk-worker-control.sock")
 CALL_TIMEOUT = timedelta(seconds=3)
 LOCAL_TIMEOUT_SECONDS = 2.0
+# From one look at the slots of this host to the next, between two rounds.
+LOOK_SECONDS = 1.0
 CONTROL_TIMEOUT_SECONDS = 10.0
 LONGEST_LINE = 1 << 20
 
@@ -159,6 +162,7 @@ class State:
     read_at: float | None = None
     seen: policy.Seen | None = None
     decision: policy.Decision | None = None
+    addresses: list[str] = field(default_factory=list)
     decisions: dict[str, int] = field(default_factory=lambda: dict.fromkeys((policy.UP, policy.DOWN, policy.HOLD), 0))
     said: str = ""
 
@@ -366,12 +370,12 @@ class Scaler:
             except Exception:
                 self._server.forget()
                 raise
-        asked = [
+        state.addresses = [
             address
             for unit, address in zip(deployment.units, deployment.metrics, strict=True)
             if unit in units["running"]
         ]
-        slots, told = slots_of(await asyncio.gather(*map(http_get, asked)), deployment.kinds)
+        slots, told = slots_of(await asyncio.gather(*map(http_get, state.addresses)), deployment.kinds)
         # Those that always run are systemd's affair, also when it just restarts one of them.
         running = deployment.fewest + sum(unit in units["running"] for unit in deployment.units[deployment.fewest :])
         state.seen = policy.Seen(time.monotonic(), running, state.read_at, state.queues, slots, told)
@@ -381,6 +385,28 @@ class Scaler:
         if line := state.line(deployment.name, running, self.settings.dry_run):
             log.info("%s", line)
         return state.decision.instances if state.decision.instances != running else None
+
+    async def slots_fill(self) -> bool:
+        """Tell whether slots of a deployment are taken now of which enough were free in the last round."""
+        for deployment in self.settings.deployments:
+            state = self.states.get(deployment.name)
+            if state is None or state.seen is None or policy.are_taken(state.seen.slots):
+                continue
+            if state.seen.instances >= len(deployment.units):
+                continue
+            slots, _ = slots_of(await asyncio.gather(*map(http_get, state.addresses)), deployment.kinds)
+            if policy.are_taken(slots):
+                return True
+        return False
+
+
+async def wait(scaler: Scaler, stop: asyncio.Event, until: float) -> None:
+    """Return at ``until``, on ``stop``, or as soon as slots fill: only the host itself is asked meanwhile."""
+    while (pause := until - time.monotonic()) > 0:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), min(pause, LOOK_SECONDS))
+        if stop.is_set() or await scaler.slots_fill():
+            return
 
 
 async def serve_metrics(scaler: Scaler) -> None:
@@ -410,9 +436,7 @@ async def run(scaler: Scaler) -> int:
     while not stop.is_set():
         began = time.monotonic()
         await scaler.round()
-        pause = max(0.0, scaler.settings.interval_seconds - (time.monotonic() - began))
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause)
+        await wait(scaler, stop, began + scaler.settings.interval_seconds)
         if metrics and metrics.done():
             # The port is taken, for example: what has no metrics still scales.
             log.warning("no metrics on %s: %s", scaler.settings.metrics_address, metrics.exception())
