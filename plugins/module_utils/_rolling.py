@@ -6,11 +6,11 @@ Pure functions over what every host says of its units; nothing here talks to a h
 * A *batch* holds the hosts that restart side by side. It never holds hosts of two zones, with one exception: hosts on
   which nothing of the tier runs are started first and together, because nothing is lost by that and the gates after it
   need them. Hosts on which a part of it does not run come next, zone by zone, because the rest of it may serve.
-* ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], moves: {tier: reason}, leads, holds_vip,
-  rack, certificates}}`` of the hosts that the run may touch. ``interrupted`` are the tiers in which an earlier run left
-  the host half-way, for example drained on the balancers. ``moves`` are those whose release this run changes.
-  ``leads``: it is the primary of PostgreSQL. ``rack``: the one of Cassandra. ``certificates``:
-  those of ``certificates_info``.
+* ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], moves: {tier or unit: reason}, leads,
+  holds_vip, rack, certificates}}`` of the hosts that the run may touch. ``interrupted`` are the tiers in which an
+  earlier run left the host half-way, for example drained on the balancers. ``moves`` are the tiers whose release, or
+  the units whose package, this run changes. ``leads``: it is the primary of PostgreSQL. ``rack``: the one of Cassandra.
+  ``certificates``: those of ``certificates_info``.
 """
 
 from __future__ import annotations
@@ -103,7 +103,11 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool, because: st
     ]
     reasons = [f"{unit['name']}: {'; '.join(unit['reasons'])}" for unit in waiting]
     names = {unit["name"] for unit in (units if force else waiting)}
-    if move := state.get("moves", {}).get(tier):
+    moves = state.get("moves", {})
+    changed = [unit["name"] for unit in units if unit["name"] in moves and unit["state"] != _units.NEW]
+    reasons += [f"{unit}: {moves[unit]}" for unit in changed]
+    names.update(changed)
+    if move := moves.get(tier):
         reasons.append(move)
         # They are other software, which this run leaves as it is.
         names |= {unit["name"] for unit in units} - set(PATH_TO_DATABASE)

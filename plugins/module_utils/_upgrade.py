@@ -11,19 +11,28 @@ on no older one; no schema ever goes back.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils import _schema
+from ansible_collections.zerospof.temporal.plugins.module_utils._releases import (
+    RELEASE,
+    Version,
+    absent,
+    mixed,
+    moves,
+    moves_text,
+    others,
+    parse,
+    stopped,
+    versions_of,
+)
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 CASSANDRA = "cassandra/temporal"
 POSTGRESQL = "postgresql/v12/temporal"
 VISIBILITY = "postgresql/v12/visibility"
-
-Version = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,6 @@ REWRITES = (
 # 35 million rows took 57 minutes for each column (github.com/temporalio/temporal issue 10358).
 ROWS_PER_SECOND = 10_000
 
-_RELEASE = re.compile(r"\d+\.\d+\.\d+")
-
-
-def parse(release: str) -> Version:
-    """Return ``1.31.2`` as ``(1, 31, 2)``."""
-    return tuple(int(part) for part in release.split("."))
-
 
 def _minor(release: str) -> Version:
     return parse(release)[:2]
@@ -88,11 +90,6 @@ def newest(minor: Version) -> str:
     """Return the newest release of ``minor`` by its name, or words for it when the table has none."""
     row = MINORS.get(minor)
     return f"{_dotted(minor)}.{row.newest_patch}" if row else f"a release of {_dotted(minor)}"
-
-
-def versions_of(host: Mapping[str, Any]) -> list[str]:
-    """Return the releases that ``host`` has selected and that its services run, each once, the selected one first."""
-    return list(dict.fromkeys(filter(None, [host["selected"], *host["running"].values()])))
 
 
 def migrations(schemas: Sequence[Mapping[str, Any]], target: str) -> list[dict[str, Any]]:
@@ -204,38 +201,6 @@ def _schema_problems(schemas: Sequence[Mapping[str, Any]], target: str, accept_u
     return problems
 
 
-def _presence_problems(hosts: Mapping[str, Mapping[str, Any]], members: Sequence[str]) -> list[str]:
-    """Say which Temporal hosts of the inventory nothing is known of."""
-    problems = []
-    if missing := [host for host in members if host not in hosts]:
-        problems.append(f"--limit leaves out {', '.join(missing)}, and what runs there decides: add all Temporal hosts")
-    if empty := [host for host in hosts if not hosts[host]["selected"]]:
-        problems.append(f"{', '.join(empty)}: nothing is installed there; add hosts with site.yml before or afterwards")
-    return problems
-
-
-def _mixed(hosts: Mapping[str, Mapping[str, Any]], advice: str) -> str:
-    shown = [
-        f"{host} has {' and '.join(versions)}" for host, state in hosts.items() if (versions := versions_of(state))
-    ]
-    return f"the hosts have different releases ({', '.join(shown)}); {advice}"
-
-
-def _others(hosts: Mapping[str, Mapping[str, Any]], *expected: str) -> list[str]:
-    """Return the releases on ``hosts`` but for the ``expected`` ones, oldest first."""
-    seen = {version for state in hosts.values() for version in versions_of(state)}
-    return sorted(seen - set(expected), key=parse)
-
-
-def _moves(hosts: Mapping[str, Mapping[str, Any]], target: str) -> dict[str, str]:
-    """Return why each host that does not run ``target`` through and through has to restart."""
-    return {
-        host: f"{' and '.join(others)} becomes {target}"
-        for host, state in hosts.items()
-        if (others := [version for version in versions_of(state) if version != target])
-    }
-
-
 def upgrade_plan(
     hosts: Mapping[str, Mapping[str, Any]],
     members: Sequence[str],
@@ -251,38 +216,34 @@ def upgrade_plan(
     """
     limit, accept_unknown = str(wishes["lock_limit_seconds"]), bool(wishes["accept_unknown"])
     plan: dict[str, Any] = {"start": "", "target": target, "moves": {}, "migrations": [], "problems": []}
-    if not _RELEASE.fullmatch(target):
+    if not RELEASE.fullmatch(target):
         return {**plan, "problems": [f"temporal_version: {target} is no release such as 1.31.2; give three numbers"]}
-    problems = _presence_problems(hosts, members)
-    others = _others(hosts, target)
-    if len(others) > 1:
-        problems.append(_mixed(hosts, f"bring all of them to {others[-1]} first, with it as temporal_version"))
+    problems = absent(hosts, members, "Temporal hosts")
+    present = others(hosts, target)
+    if len(present) > 1:
+        problems.append(mixed(hosts, f"bring all of them to {present[-1]} first, with it as temporal_version"))
     problems += _target_problems(target, accept_unknown)
-    for start in others:
+    for start in present:
         problems += _path_problems(start, target)
     problems += _schema_problems(schemas, target, accept_unknown)
     steps = migrations(schemas, target)
-    start = others[-1] if others else _remembered(hosts, target)
+    start = present[-1] if present else _remembered(hosts, target)
     for host, state in hosts.items():
         if target in versions_of(state) and steps:
             problems.append(
                 f"{host} has {target} before its schema is there ({', '.join(map(_step, steps))}), and the schema goes"
                 f" first; select {start or 'the former release'} there again (/opt/temporal-server/current)"
             )
-        elif target not in versions_of(state) and state["selected"] and (stopped := _stopped(state)):
+        elif target not in versions_of(state) and state["selected"] and (down := stopped(state)):
             problems.append(
-                f"{host}: {', '.join(stopped)} does not run, and a host must be healthy before it changes its release;"
+                f"{host}: {', '.join(down)} does not run, and a host must be healthy before it changes its release;"
                 " repair it, or start it with rolling_restart.yml"
             )
     if not limit.isdecimal():
         problems.append(f"lock_limit_seconds: {limit} is no number of seconds")
     else:
         problems += _lock_problems(steps, float(limit))
-    return {**plan, "start": start, "moves": _moves(hosts, target), "migrations": steps, "problems": problems}
-
-
-def _stopped(state: Mapping[str, Any]) -> list[str]:
-    return [unit for unit, version in state["running"].items() if not version]
+    return {**plan, "start": start, "moves": moves(hosts, target), "migrations": steps, "problems": problems}
 
 
 def _step(step: Mapping[str, Any]) -> str:
@@ -307,8 +268,8 @@ def rollback_plan(
     The hosts with the newest release say which one that was; an upgrade that was given up half-way is taken back, too.
     """
     plan: dict[str, Any] = {"start": "", "target": "", "moves": {}, "migrations": [], "problems": []}
-    problems = _presence_problems(hosts, members)
-    present = _others(hosts)
+    problems = absent(hosts, members, "Temporal hosts")
+    present = others(hosts)
     if not present:
         return {**plan, "problems": problems}
     newest_one = present[-1]
@@ -319,8 +280,8 @@ def rollback_plan(
             " to"
         )
         return {**plan, "problems": problems}
-    if _others(hosts, newest_one, target):
-        problems.append(_mixed(hosts, f"bring all of them to {newest_one} first, with it as temporal_version"))
+    if others(hosts, newest_one, target):
+        problems.append(mixed(hosts, f"bring all of them to {newest_one} first, with it as temporal_version"))
     if _minor(newest_one) > (_minor(target)[0], _minor(target)[1] + 1):
         problems.append(f"{newest_one} to {target} skips a minor, and servers work side by side only with the next one")
     problems += _schema_problems(schemas, target, bool(wishes["accept_unknown"]))
@@ -330,31 +291,15 @@ def rollback_plan(
         for host, state in hosts.items()
         if state["selected"] and target not in state["installed"]
     ]
-    return {**plan, "target": target, "moves": _moves(hosts, target), "problems": problems}
+    return {**plan, "target": target, "moves": moves(hosts, target), "problems": problems}
 
 
 def upgrade_text(plan: Mapping[str, Any]) -> str:
     """Return for people what the releases and schemas become."""
-    if not plan["moves"]:
-        return f"Every Temporal host runs {plan['target']}."
-    lines = [f"Temporal {plan['target']} comes to: {', '.join(plan['moves'])}"]
-    if plan["start"]:
+    lines = [moves_text(plan, "Temporal")]
+    if plan["moves"] and plan["start"]:
         lines.append(f"A host that does not come through goes back to {plan['start']}.")
-    for step in plan["migrations"]:
+    for step in plan["migrations"] if plan["moves"] else ():
         sizes = "".join(f"; {_size(rewrite)}" for rewrite in step["rewrites"])
         lines.append(f"First the schema of {step['database']} goes from {step['before']} to {step['after']}{sizes}.")
     return "\n".join(lines)
-
-
-def release_problems(hosts: Mapping[str, Mapping[str, Any]], wanted: str) -> list[str]:
-    """Say which hosts, whose services were ever started, would change their release to ``wanted``."""
-    by_release: dict[str, list[str]] = {}
-    for host, state in hosts.items():
-        if state["started"] and state["selected"] and state["selected"] != wanted:
-            by_release.setdefault(state["selected"], []).append(host)
-    return [
-        f"temporal_version is {wanted}, and {', '.join(names)} {'has' if len(names) == 1 else 'have'} {release}:"
-        " site.yml changes the release of no live service. Change it with rolling_upgrade.yml, or put temporal_version"
-        f" back to {release}"
-        for release, names in by_release.items()
-    ]

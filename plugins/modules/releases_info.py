@@ -13,7 +13,8 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - A release is a directory named by its version. The links C(current) and C(previous) beside it name the selected one
     and the one before.
-  - What a service runs is read from its process, so that a link which was changed since does not matter.
+  - What a service runs is read from its process, from its program and the files that it has open, so that a link which
+    was changed since does not matter.
 extends_documentation_fragment: zerospof.temporal.reads_only
 options:
   directory:
@@ -84,15 +85,16 @@ def main() -> None:
     )
     directory, units = Path(module.params["directory"]), module.params["units"]
 
-    def program_of(unit: str) -> str | None:
-        return target_of(_systemd.main_process(module, unit) / "exe")
+    def release_of(unit: str) -> str:
+        process = _systemd.main_process(module, unit)
+        return _releases.run_by(map(target_of, [process / "exe", *process.glob("fd/*")]), str(directory))
 
     module.exit_json(
         changed=False,
         selected=_releases.version_of(target_of(directory / "current"), str(directory)),
         previous=_releases.version_of(target_of(directory / "previous"), str(directory)),
         installed=_releases.versions([path.name for path in directory.glob("*") if path.is_dir()]),
-        running={unit: _releases.version_of(program_of(unit), str(directory)) or "" for unit in units},
+        running={unit: release_of(unit) for unit in units},
         started=any(_systemd.read_text(_units.record_path(unit)) is not None for unit in units),
     )
 

@@ -257,6 +257,32 @@ def test_a_pooler_that_waits_restarts_with_those_that_change_their_release() -> 
     assert set(found["units"]) == set(RUNNING["temporal_servers"]) - {"haproxy-database.service"}
 
 
+def test_a_service_whose_package_changes_restarts_alone() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    seen["load_balancers-b0"]["moves"] = {"keepalived.service": "keepalived 2.3.3-1 becomes 2.3.4-1"}
+    found = _rolling.rolling_host(plan(groups, seen), "load_balancers", "load_balancers-b0")
+    assert found["units"] == ["keepalived.service"]
+    assert found["reasons"] == ["keepalived.service: keepalived 2.3.3-1 becomes 2.3.4-1"]
+
+
+def test_a_pooler_whose_package_changes_takes_the_services_above_it_along() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    seen["temporal-a0"]["moves"] = {"pgbouncer.service": "pgbouncer 1.24.0-1 becomes 1.24.1-1"}
+    found = _rolling.rolling_host(plan(groups, seen), "temporal_servers", "temporal-a0")
+    assert found["together"] is True
+    assert set(found["units"]) == set(RUNNING["temporal_servers"]) - {"haproxy-database.service"}
+
+
+def test_the_package_of_a_service_that_never_ran_starts_nothing() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    seen["load_balancers-a0"]["units"][0].update(state="new", reasons=["it has never been started"])
+    seen["load_balancers-a0"]["moves"] = {"haproxy-edge.service": "haproxy 3.0.11-1 becomes 3.0.12-1"}
+    assert plan(groups, seen)["steps"] == []
+
+
 def test_a_service_that_never_ran_is_left_to_site() -> None:
     groups = inventory(3)
     seen = states(groups)

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.zerospof.temporal.plugins.module_utils import _upgrade
+from ansible_collections.zerospof.temporal.plugins.module_utils import _releases, _upgrade
 
 SERVICES = ("frontend", "history", "matching", "worker")
 Plan = dict[str, Any]
@@ -242,12 +242,12 @@ def test_a_way_back_that_is_not_open_is_refused(hosts: Plan, at: Stores, said: s
 
 
 def test_site_changes_no_release_of_a_live_service() -> None:
-    [problem] = _upgrade.release_problems(fleet(OLD, OLD, NEW), NEW)
+    [problem] = _releases.release_problems(fleet(OLD, OLD, NEW), NEW)
     assert problem.startswith("temporal_version is 1.31.2, and server-a, server-b have 1.30.6: site.yml changes")
     assert problem.endswith("rolling_upgrade.yml, or put temporal_version back to 1.30.6")
 
 
 def test_site_may_install_where_nothing_ever_ran() -> None:
     hosts = {"server-a": host(None, started=False), "server-b": host(OLD, running="", started=False)}
-    assert _upgrade.release_problems(hosts, NEW) == []
-    assert _upgrade.release_problems(fleet(NEW, NEW, NEW), NEW) == []
+    assert _releases.release_problems(hosts, NEW) == []
+    assert _releases.release_problems(fleet(NEW, NEW, NEW), NEW) == []
