@@ -56,6 +56,7 @@ ORDER = (
     "test_verification.py",
     "test_ring_growth.py",
     "test_ring_loss.py",
+    "test_package_upgrade.py",
     "test_rolling_upgrade.py",
 )
 
