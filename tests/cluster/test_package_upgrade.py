@@ -122,6 +122,16 @@ def test_site_installs_no_newer_package(newer: LiveCluster) -> None:
 
 
 @PACKAGES
+def test_site_installs_no_other_major_beside_the_one_that_has_the_data(newer: LiveCluster) -> None:
+    view = newer.view
+    before = starts(view, *TIERS), versions(view)
+    refused = newer.run("site", "-e", "patroni_postgresql_version=14", "--limit", "postgresql")
+    assert refused.code != 0
+    assert "and is to have 14, which cannot read its data" in refused.output
+    assert (starts(view, *TIERS), versions(view)) == before
+
+
+@PACKAGES
 @pytest.mark.parametrize(
     ("version", "options", "reason"),
     [
