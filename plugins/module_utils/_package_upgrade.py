@@ -2,8 +2,8 @@
 
 Pure functions over what every host says of its packages; nothing here talks to a host.
 
-* ``hosts``: ``{host: [{name, units, installed, candidate, newer, companions: {name: candidate}}]}``, the packages of
-  the services of each host as ``zerospof.temporal.service_packages_info`` tells.
+* ``hosts``: ``{host: [{name, units, installed, candidate, newer, unfinished, companions: {name: candidate}}]}``, the
+  packages of the services of each host as ``zerospof.temporal.service_packages_info`` tells.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ def _tier_of(unit: str) -> str:
     return next(tiers, "")
 
 
-def _path_problem(package: Mapping[str, Any], oldest: str) -> str:
-    """Say why a host must not get the candidate of ``package``, of which a host has ``oldest``; empty when it may."""
+def _path_problem(package: Mapping[str, Any], oldest: str, left_out: Sequence[str]) -> str:
+    """Say why a host must not get the candidate of ``package``; empty when it may.
+
+    Some host has the version ``oldest`` of it; of those that are ``left_out`` nothing is known.
+    """
     name, candidate = package["name"], package["candidate"]
     here, there, last = _numbers(package["installed"]), _numbers(candidate), _numbers(oldest)
     step = f"{name} {package['installed']} to {candidate}"
@@ -50,6 +53,11 @@ def _path_problem(package: Mapping[str, Any], oldest: str) -> str:
     if here[:1] != there[:1]:
         reason = next(reason for beginning, reason in MAJORS.items() if name.startswith(beginning))
         return f"{step} is a step to another major: {reason}"
+    if name in ONE_MINOR_AT_A_TIME and there != here and left_out:
+        return (
+            f"{step} is a step to another minor, and --limit leaves out {', '.join(left_out)}: what one member has"
+            " decides about the others; add all members"
+        )
     if name in ONE_MINOR_AT_A_TIME and there > (last[0], last[1] + 1):
         return (
             f"{step}: a member has {oldest}, and members work side by side only with those of the next minor; bring all"
@@ -66,12 +74,13 @@ def _tier_problems(tiers: Sequence[str]) -> list[str]:
     ]
 
 
-def package_plan(hosts: Hosts, tiers: object = ()) -> dict[str, Any]:
+def package_plan(hosts: Hosts, tiers: object = (), etcd_members: Sequence[str] = ()) -> dict[str, Any]:
     """Return ``{tiers, moves, packages, problems}``.
 
-    ``tiers``: only the services of these, as a person writes them; in the result, those that were meant. ``moves``:
-    ``{host: {unit: reason}}`` of the services that restart. ``packages``: ``{host: {tier: [name=version]}}`` to be
-    installed before they do. With ``problems`` nothing must be changed.
+    ``tiers``: only the services of these, as a person writes them; in the result, those that were meant.
+    ``etcd_members``: all of the inventory. ``moves``: ``{host: {unit: reason}}`` of the services that restart.
+    ``packages``: ``{host: {tier: [name=version]}}`` to be installed before they do. With ``problems`` nothing must be
+    changed.
 
     Raises:
         TopologyError: ``tiers`` is no list.
@@ -80,19 +89,24 @@ def package_plan(hosts: Hosts, tiers: object = ()) -> dict[str, Any]:
     problems = _tier_problems(asked)
     refused: dict[str, list[str]] = {}
     oldest = _oldest(hosts)
+    left_out = [member for member in etcd_members if member not in hosts]
     moves: dict[str, dict[str, str]] = {}
     packages: dict[str, dict[str, list[str]]] = {}
     for host, present in hosts.items():
         for package in present:
             units = {unit: _tier_of(unit) for unit in package["units"] if _tier_of(unit) in asked}
             name, installed, candidate = package["name"], package["installed"], package["candidate"]
-            if not units or candidate in (None, installed):
-                continue
-            if problem := _path_problem(package, oldest[name]):
-                refused.setdefault(problem, []).append(host)
-                continue
             step = f"{name} {installed} becomes {candidate}"
             wanted = [f"{one}={version}" for one, version in package["companions"].items()]
+            if not units:
+                continue
+            if candidate in (None, installed):
+                if not package["unfinished"]:
+                    continue
+                step, wanted = f"{name} {installed} is not installed to the end", [f"{name}={installed}"]
+            elif problem := _path_problem(package, oldest[name], left_out):
+                refused.setdefault(problem, []).append(host)
+                continue
             for unit, tier in units.items():
                 before = moves.setdefault(host, {}).get(unit)
                 moves[host][unit] = f"{before}, {step}" if before else step

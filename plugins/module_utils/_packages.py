@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 # A unit that tracks this file of a package restarts for another version of it: it has the sum of the changelog, too.
 _TRACKED = re.compile(r"/var/lib/dpkg/info/(?P<package>[a-z0-9.+-]+)\.md5sums")
 # For dpkg-query.
-INSTALLED_FORMAT = "${Package} ${source:Package} ${db:Status-Status}\\n"
+INSTALLED_FORMAT = "${Package} ${source:Package} ${Version} ${db:Status-Status}\\n"
+_ABSENT = ("not-installed", "config-files")
+# Where dpkg was interrupted, or a script of the package failed.
+_UNFINISHED = ("half-installed", "unpacked", "half-configured")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A package of a host; ``source`` is what it was made from, ``unfinished``: dpkg has not come through with it."""
+
+    source: str
+    version: str
+    unfinished: bool
 
 
 def policy(output: str) -> tuple[str | None, str | None]:
@@ -32,16 +45,15 @@ def tracked(files: Iterable[str]) -> list[str]:
     return [match["package"] for file in files if (match := _TRACKED.fullmatch(file))]
 
 
-def sources(output: str) -> dict[str, str]:
-    """Return the source package of each installed package from what dpkg-query prints by :data:`INSTALLED_FORMAT`."""
-    rows = (line.split() for line in output.splitlines())
-    return {row[0]: row[1] for row in rows if len(row) == 3 and row[2] == "installed"}
+def installed(output: str) -> dict[str, Installed]:
+    """Return the packages of a host by their names from what dpkg-query prints by :data:`INSTALLED_FORMAT`."""
+    rows = [row for line in output.splitlines() if len(row := line.split()) == 4 and row[3] not in _ABSENT]
+    return {name: Installed(source, version, status in _UNFINISHED) for name, source, version, status in rows}
 
 
-def companions(package: str, by_package: Mapping[str, str]) -> list[str]:
-    """Return the installed packages that were made together with ``package``, itself among them."""
-    source = by_package.get(package)
-    return sorted(name for name, made_of in by_package.items() if made_of == source) if source else []
+def companions(package: str, present: Mapping[str, Installed]) -> list[str]:
+    """Return the packages that were made together with ``package``, itself among them."""
+    return sorted(name for name, one in present.items() if package in present and one.source == present[package].source)
 
 
 def upstream_version(version: str) -> str:

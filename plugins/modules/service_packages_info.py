@@ -55,6 +55,9 @@ packages:
     newer:
       description: Whether the candidate is newer.
       type: bool
+    unfinished:
+      description: Whether its installation was interrupted, or failed.
+      type: bool
     companions:
       description:
         - Candidates of the installed packages that were made from the same source, this one among them, by their names.
@@ -78,21 +81,24 @@ def main() -> None:
         if _systemd.read_text(_units.record_path(unit)) is not None:
             for name in _packages.tracked(_systemd.tracked_files_of(unit) or []):
                 units.setdefault(name, []).append(unit)
-    sources = _packages.sources(output("dpkg-query", "--show", f"--showformat={_packages.INSTALLED_FORMAT}"))
-    together = {name: _packages.companions(name, sources) for name in units if name in sources}
+    present = _packages.installed(output("dpkg-query", "--show", f"--showformat={_packages.INSTALLED_FORMAT}"))
+    together = {name: _packages.companions(name, present) for name in units if name in present}
     asked = sorted({name for names in together.values() for name in names})
     versions = _packages.policies(output("apt-cache", "policy", *asked)) if asked else {}
 
     def row(name: str, names: list[str]) -> dict[str, object]:
-        installed, candidate = versions[name]
-        newer = ["dpkg", "--compare-versions", candidate or "", "gt", installed or ""]
+        installed, candidate = present[name].version, versions[name][1]
+        newer = ["dpkg", "--compare-versions", candidate or "", "gt", installed]
         return {
             "name": name,
             "units": units[name],
             "installed": installed,
             "candidate": candidate,
             "newer": module.run_command(newer)[0] == 0,
-            "companions": {one: versions[one][1] for one in names if versions[one][1] not in (None, versions[one][0])},
+            "unfinished": present[name].unfinished,
+            "companions": {
+                one: versions[one][1] for one in names if versions[one][1] not in (None, present[one].version)
+            },
         }
 
     module.exit_json(changed=False, packages=[row(name, names) for name, names in together.items()])

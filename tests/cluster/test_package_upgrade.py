@@ -38,6 +38,8 @@ VERSIONS = f"dpkg-query --show --showformat '${{Package}} ${{Version}}\\n' {NAME
 BUILDER = (ROOT / "tests" / "cluster" / "newer_packages.py").read_text(encoding="utf-8")
 REPOSITORY = "/srv/newer"
 SUFFIX = "+zerospof1"
+# Left by a run of apt after which needrestart would have chosen services by itself.
+CHOSEN = "/srv/needrestart"
 # Apt knows nothing but these packages then, whatever the mirrors have meanwhile.
 ALONE = f"""
 set -e
@@ -48,16 +50,20 @@ if [ ! -e /srv/apt ]; then
 fi
 mkdir -p /etc/apt/sources.list.d /var/lib/apt/lists/partial
 echo 'deb [trusted=yes] file:{REPOSITORY} ./' > /etc/apt/sources.list.d/newer.list
+echo 'DPkg::Post-Invoke {{"test x$NEEDRESTART_SUSPEND = x1 || touch {CHOSEN}";}};' > /etc/apt/apt.conf.d/newer
 apt-get update --quiet=2
 """
 AS_BEFORE = f"""
 set -e
-rm -rf /etc/apt/sources.list.d /var/lib/apt/lists {REPOSITORY}
+rm -rf /etc/apt/sources.list.d /etc/apt/apt.conf.d/newer /var/lib/apt/lists {REPOSITORY} {CHOSEN}
 mv /srv/apt/lists /var/lib/apt/
 mv /srv/apt/* /etc/apt/
 rmdir /srv/apt
 touch /var/lib/apt/lists
 """
+HELD = "apt-mark showhold"
+# What `apt upgrade` of a person or of a timer would install.
+IN_PASSING = "apt-get --simulate upgrade | sed -n 's/^Inst \\([^ ]*\\).*/\\1/p'"
 BROKEN = "/etc/systemd/system/keepalived.service.d/broken.conf"
 
 
@@ -69,6 +75,11 @@ def versions(view: View) -> dict[tuple[str, str], str]:
     """The version of each package of a service, by host and name."""
     rows = [(host, *line.split()) for host in package_hosts(view) for line in view.on(host, VERSIONS).splitlines()]
     return {(host, row[0]): row[1] for host, *row in rows if len(row) == 2}
+
+
+def held(view: View) -> dict[str, set[str]]:
+    """The packages that each host holds."""
+    return {host: set(view.on(host, HELD).split()) for host in package_hosts(view)}
 
 
 def offer(view: View, host: str, version: str, names: str) -> None:
@@ -112,13 +123,20 @@ def test_check_mode_shows_old_and_new_versions_and_changes_nothing(newer: LiveCl
 
 
 @PACKAGES
-def test_site_installs_no_newer_package(newer: LiveCluster) -> None:
+def test_site_installs_no_newer_package_and_keeps_others_from_it(newer: LiveCluster) -> None:
     view = newer.view
     before = starts(view, *TIERS), versions(view)
+    holder = view.members("etcd")[0]
+    view.on(holder, "apt-mark unhold etcd-server")
     site = newer.run("site")
     assert site.code == 0, site.reasons
+    assert {host: count for host, count in site.changed.items() if count} == {holder: 1}
     assert "No service waits for a restart." in site.output
     assert (starts(view, *TIERS), versions(view)) == before
+    assert held(view)[holder] >= {"etcd-server", "patroni"}
+    for host, names in held(view).items():
+        assert names
+        assert names.isdisjoint(view.on(host, IN_PASSING).split()), host
 
 
 @PACKAGES
@@ -179,26 +197,39 @@ def test_a_canary_that_does_not_come_back_stops_everything_and_the_rest_is_done_
     assert "did not come through" in failed.output
     assert {host for (host, name), version in middle.items() if version == wanted[host, name]} == {canary}
     assert on_hosts(restarted(before, starts(view, *TIERS))) <= {canary}
+    # There, the machine died before the scripts of the package had run.
+    other = next(host for host in view.members("load_balancers") if host not in (canary, view.vip_holder()))
+    view.on(other, f"dpkg --unpack {REPOSITORY}/haproxy.deb")
+    assert "haproxy" in view.on(other, "dpkg --audit")
     again = newer.run("rolling_packages", *only)
     assert again.code == 0, again.output[-8000:]
     new = versions(view)
+    assert [view.on(host, "dpkg --audit") for host in view.members("load_balancers")] == [""] * 3
     assert {key for key in new if new[key] != old[key]} == {
         (host, name) for host in view.members("load_balancers") for name in ("haproxy", "keepalived")
     }
 
 
 @PACKAGES
-def test_packages_become_newer_under_load_and_no_client_sees_it(
+def test_packages_become_newer_under_load_and_no_client_sees_it_though_the_control_node_dies(
     newer: LiveCluster, wanted: dict[tuple[str, str], str], tmp_path: Path
 ) -> None:
+    """Killed while the second member of etcd installs; a second run goes on without the first."""
     view = newer.view
-    before = starts(view, *TIERS)
+    before, kept = starts(view, *TIERS), held(view)
+    command = newer.playbook("rolling_packages")
     with ledger(view, tmp_path / "ledger.sqlite") as books:
-        run = run_marked(newer.playbook("rolling_packages"), books)
+        kill_when(command, "TASK .*These versions are installed", after="etcd, batch 2 of 3")
+        first = view.members("etcd")[0]
+        middle = starts(view, "etcd")[first, "etcd.service"]
+        run = run_marked(command, books)
     print(*run.parts, sep="\n")
     (newer.directory / "rolling_packages.svg").write_text(books.chart)
     assert run.code == 0, run.output[-8000:]
     judged(books)
+    assert before[first, "etcd.service"] < middle == starts(view, "etcd")[first, "etcd.service"]
+    assert held(view) == kept
+    assert [host for host in package_hosts(view) if view.on(host, f"ls {CHOSEN} 2>/dev/null || true")] == []
     # No service of a Temporal host comes from the client of PostgreSQL: it is left to whoever looks after the machine.
     assert {key for key, version in versions(view).items() if version != wanted[key]} == {
         (host, name)

@@ -22,7 +22,13 @@ etcd-server:
 
 
 def package(
-    name: str, installed: str, candidate: str | None, *units: str, newer: bool = True, **companions: str
+    name: str,
+    installed: str,
+    candidate: str | None,
+    *units: str,
+    newer: bool = True,
+    unfinished: bool = False,
+    **companions: str,
 ) -> dict[str, Any]:
     changes = {name: candidate} if candidate not in (None, installed) else {}
     return {
@@ -31,6 +37,7 @@ def package(
         "installed": installed,
         "candidate": candidate,
         "newer": newer and bool(changes),
+        "unfinished": unfinished,
         "companions": changes | {key.replace("_", "-"): value for key, value in companions.items()},
     }
 
@@ -113,6 +120,26 @@ def test_the_next_minor_of_etcd_is_open() -> None:
     assert _package_upgrade.package_plan(hosts)["problems"] == []
 
 
+def test_another_minor_of_etcd_needs_all_members_in_the_run() -> None:
+    hosts, members = {"db-a": [etcd("3.4.30-1", "3.5.16-4")]}, ["db-a", "db-b"]
+    [problem] = _package_upgrade.package_plan(hosts, etcd_members=members)["problems"]
+    assert "step to another minor, and --limit leaves out db-b" in problem
+    assert _package_upgrade.package_plan({"db-a": [etcd("3.5.16-4")]}, etcd_members=members)["problems"] == []
+
+
+@pytest.mark.parametrize("candidate", ["3.5.16-4", None])
+def test_an_installation_that_was_interrupted_is_completed(candidate: str | None) -> None:
+    made = _package_upgrade.package_plan({"db-a": [etcd("3.5.16-4", candidate, unfinished=True)]})
+    assert made["problems"] == []
+    assert made["moves"] == {"db-a": {"etcd.service": "etcd-server 3.5.16-4 is not installed to the end"}}
+    assert made["packages"] == {"db-a": {"etcd": ["etcd-server=3.5.16-4"]}}
+
+
+def test_what_is_newer_than_an_interrupted_installation_comes_instead_of_it() -> None:
+    made = _package_upgrade.package_plan({"db-a": [etcd("3.5.16-4", unfinished=True)]})
+    assert made["packages"] == {"db-a": {"etcd": ["etcd-server=3.5.16-5"]}}
+
+
 def test_what_is_refused_for_other_tiers_does_not_matter() -> None:
     hosts = {"db-a": [etcd("3.4.30-1", "3.6.1-1")], "lb-a": [haproxy("3.0.11-1", "3.0.12-1")]}
     made = _package_upgrade.package_plan(hosts, ["load_balancers"])
@@ -144,7 +171,22 @@ def test_a_unit_tells_its_packages_by_the_files_that_it_tracks() -> None:
     assert _packages.tracked(files) == ["etcd-server"]
 
 
+INSTALLED = """etcd-client etcd 3.5.16-4 installed
+etcd-server etcd 3.5.16-5 half-configured
+etcd-doc etcd 3.5.16-4 config-files
+etcd-fs etcd  not-installed
+"""
+
+
 def test_packages_of_one_source_go_together() -> None:
-    sources = _packages.sources("etcd-client etcd installed\netcd-server etcd installed\netcd-doc etcd config-files\n")
-    assert _packages.companions("etcd-server", sources) == ["etcd-client", "etcd-server"]
-    assert _packages.companions("haproxy", sources) == []
+    present = _packages.installed(INSTALLED)
+    assert _packages.companions("etcd-server", present) == ["etcd-client", "etcd-server"]
+    assert _packages.companions("haproxy", present) == []
+
+
+def test_dpkg_tells_which_installation_has_not_come_to_its_end() -> None:
+    present = _packages.installed(INSTALLED)
+    assert {name: (one.version, one.unfinished) for name, one in present.items()} == {
+        "etcd-client": ("3.5.16-4", False),
+        "etcd-server": ("3.5.16-5", True),
+    }
