@@ -214,7 +214,7 @@ def test_a_canary_that_does_not_come_back_stops_everything_and_the_rest_is_done_
 def test_packages_become_newer_under_load_and_no_client_sees_it_though_the_control_node_dies(
     newer: LiveCluster, wanted: dict[tuple[str, str], str], tmp_path: Path
 ) -> None:
-    """Killed between the packages of the second member of etcd and its restart; a second run goes on without the first."""
+    """Killed between packages and restart of the second member of etcd; a second run goes on without the first."""
     view = newer.view
     before, kept = starts(view, *TIERS), held(view)
     command = newer.playbook("rolling_packages")
