@@ -40,7 +40,8 @@ def versions(names: list[str]) -> list[str]:
 def run_by(paths: Iterable[str | None], directory: str) -> str:
     """Return the release below ``directory`` that a process runs, empty when it runs none.
 
-    ``paths``: its program, then the files that it has open; the program of a Java process is the JVM.
+    ``paths``: its program, then the files that it has open; the program of a Java process is the JVM. Links are
+    resolved in them: an upgrade has moved the link already when the old release still runs.
     """
     return next(filter(None, (version_of(path, directory) for path in paths)), "")
 

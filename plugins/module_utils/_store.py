@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,6 @@ FREE_MEBIBYTES = 4 * 1024
 # Beside its heap a node has memtables, a cache of files and the JVM itself: 0.73 GiB in all with a heap of 384 MiB.
 OVERHEAD = 1.5
 OVERHEAD_MEBIBYTES = 256
-# Links are resolved in what a process has open: an upgrade has moved the link already when the old release still runs.
-_LIBRARY = re.compile(r"/opt/cassandra/([^/]+)/lib/")
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,6 @@ def parse_memory(text: str) -> dict[str, int]:
 def parse_swaps(text: str) -> tuple[str, ...]:
     """Return the devices and files in the text of ``/proc/swaps``."""
     return tuple(line.split()[0] for line in text.splitlines()[1:] if line.strip())
-
-
-def release_of(files: Iterable[str]) -> str:
-    """Return the release of Cassandra whose libraries are among open ``files``, empty when there is none."""
-    return next((match[1] for file in files if (match := _LIBRARY.match(file))), "")
 
 
 def problems(store: Store, system: str, wanted: Mapping[str, Any], heap: int) -> Iterator[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible_collections.zerospof.temporal.plugins.module_utils import _units
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ansible.module_utils.basic import AnsibleModule
 
 RECORDER = "zz-zerospof-record"
@@ -49,6 +52,17 @@ def main_process(module: AnsibleModule, unit: str) -> Path:
     """Return the directory of the main process of ``unit`` in ``/proc``; nothing is there when it does not run."""
     _, identifier, _ = module.run_command(["systemctl", "show", "--property=MainPID", "--value", unit])
     return Path("/proc", identifier.strip())
+
+
+def open_files(process: Path) -> Iterator[str]:
+    """Yield what the process of ``/proc/<pid>`` has open; others open and close files meanwhile."""
+    try:
+        descriptors = list((process / "fd").iterdir())
+    except OSError:
+        return
+    for descriptor in descriptors:
+        with suppress(OSError):
+            yield str(descriptor.readlink())
 
 
 def is_enabled(module: AnsibleModule, unit: str) -> bool:

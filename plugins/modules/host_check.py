@@ -142,6 +142,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import (
     _cassandra,
     _host,
+    _releases,
     _store,
     _systemd,
 )
@@ -186,18 +187,9 @@ def read(path: str | Path) -> str:
         return ""
 
 
-def open_files(directory: Path) -> Iterator[str]:
-    """Yield what the process of ``/proc/<pid>`` has open."""
-    try:
-        for descriptor in (directory / "fd").iterdir():
-            yield str(descriptor.readlink())
-    except OSError:
-        return
-
-
 def sockets_of(directory: Path) -> Iterator[str]:
     """Yield the inodes of the sockets that the process of ``/proc/<pid>`` holds."""
-    for target in open_files(directory):
+    for target in _systemd.open_files(directory):
         if target.startswith("socket:["):
             yield target.removeprefix("socket:[").removesuffix("]")
 
@@ -297,7 +289,8 @@ def release_of_node(module: AnsibleModule) -> str:
     """Return the release that the node runs, else the one with which it would start, empty when there is none."""
     current = Path("/opt/cassandra/current")
     installed = current.readlink().name if current.is_symlink() else ""
-    return _store.release_of(open_files(_systemd.main_process(module, "cassandra.service"))) or installed
+    files = _systemd.open_files(_systemd.main_process(module, "cassandra.service"))
+    return _releases.run_by(files, str(current.parent)) or installed
 
 
 def main() -> None:

@@ -60,6 +60,7 @@ started:
   type: bool
 """
 
+from itertools import chain
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -87,7 +88,7 @@ def main() -> None:
 
     def release_of(unit: str) -> str:
         process = _systemd.main_process(module, unit)
-        return _releases.run_by(map(target_of, [process / "exe", *process.glob("fd/*")]), str(directory))
+        return _releases.run_by(chain([target_of(process / "exe")], _systemd.open_files(process)), str(directory))
 
     module.exit_json(
         changed=False,

@@ -123,12 +123,6 @@ def test_a_node_whose_disk_is_not_mounted_does_not_copy_its_data_to_that_of_the_
     assert told(was_in_ring=True, shares_root=True, is_container=True) == []
 
 
-def test_the_release_of_a_node_is_that_of_the_libraries_which_it_has_open() -> None:
-    files = ["socket:[4711]", "/usr/lib/jvm/java-17/lib/modules", "/opt/cassandra/5.0.6/lib/jamm-0.4.0.jar"]
-    assert _store.release_of(files) == "5.0.6"
-    assert _store.release_of(files[:2]) == ""
-
-
 def test_proc_files_are_read() -> None:
     memory = "MemTotal:       16384000 kB\nMemAvailable:    8192000 kB\nHugePages_Total:       0\n"
     assert _store.parse_memory(memory) == {"MemTotal": 16000, "MemAvailable": 8000}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd, _units
 from ansible_collections.zerospof.temporal.plugins.modules import systemd_units
@@ -108,3 +110,14 @@ def test_whether_a_unit_may_stand_still_is_read_back(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_systemd, "read_text", lambda _: text)
     assert _systemd.is_optional("x.service") == optional
     assert _systemd.tracked_files_of("x.service") == [CONFIG]
+
+
+def test_a_file_that_a_process_closes_meanwhile_hides_no_other(tmp_path: Path) -> None:
+    """Where there is no link any more, nothing can be read; here it never was one."""
+    descriptors = tmp_path / "fd"
+    descriptors.mkdir()
+    for number, target in enumerate(["/dev/null", "socket:[4711]"]):
+        (descriptors / str(number)).symlink_to(target)
+    (descriptors / "2").touch()
+    assert sorted(_systemd.open_files(tmp_path)) == ["/dev/null", "socket:[4711]"]
+    assert list(_systemd.open_files(tmp_path / "gone")) == []
