@@ -219,7 +219,7 @@ def _releases(
     if len(hosts_by_release) > 1 and wanted not in hosts_by_release:
         return [f"{mixture}, and {wanted} would be one more; set temporal_versions.cassandra to one of them"], []
     if len(hosts_by_release) > 1:
-        return [], [f"{mixture}, an upgrade to {wanted} that is under way; end it with rolling_restart.yml"]
+        return [], [f"{mixture}, an upgrade to {wanted} that is under way; end it with rolling_cassandra.yml"]
     return [], []
 
 

@@ -196,7 +196,7 @@ def test_an_upgrade_of_nodes_that_is_under_way_goes_on() -> None:
         "problems": [],
         "notes": [
             "cassandra: nodes have different releases (5.0.6 on a, c; 5.0.7 on b), an upgrade to 5.0.7 that is under "
-            "way; end it with rolling_restart.yml"
+            "way; end it with rolling_cassandra.yml"
         ],
     }
 
