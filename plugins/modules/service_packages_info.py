@@ -14,13 +14,7 @@ description:
   - A service comes from the packages whose C(/var/lib/dpkg/info/NAME.md5sums) its unit tracks.
   - Knows only units that M(zerospof.temporal.systemd_units) put in place and that were started. What apt offers is what
     it knew after its last update.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
+extends_documentation_fragment: zerospof.temporal.reads_only
 options: {}
 seealso:
   - module: zerospof.temporal.systemd_units
