@@ -200,6 +200,7 @@ def test_a_canary_that_does_not_come_back_stops_everything_and_the_rest_is_done_
     # There, the machine died before the scripts of the package had run.
     other = next(host for host in view.members("load_balancers") if host not in (canary, view.vip_holder()))
     view.on(other, f"dpkg --unpack {REPOSITORY}/haproxy.deb")
+    view.on(other, "dpkg-query --status haproxy > /var/lib/dpkg/updates/0000")
     assert "haproxy" in view.on(other, "dpkg --audit")
     again = newer.run("rolling_packages", *only)
     assert again.code == 0, again.output[-8000:]
