@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
+from ansible_collections.zerospof.temporal.plugins.module_utils import _rollout, _workers
 
 
 class FilterModule:
@@ -16,7 +16,10 @@ class FilterModule:
         return {
             "worker_deployments": _workers.complete,
             "worker_hosts": _workers.hosts_by_deployment,
+            "worker_other_builds": _workers.others,
             "worker_problems": _workers.problems,
+            "worker_rollouts": _rollout.rollouts,
+            "worker_rollout_steps": _rollout.steps,
             "worker_scaling": _workers.scaled,
             "worker_units": _workers.workers,
         }

@@ -14,6 +14,7 @@ from typing import Any
 
 NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
 BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+]*$")
+UNIT = re.compile(r"^temporal-sdk-worker@(?P<name>.+)-(?P<build>[^-]+)-[0-9]+\.service$")
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
 
 # What a worker polls for, and the option that has what it serves of it.
@@ -26,6 +27,9 @@ DEFAULTS: dict[str, Any] = {
     "environment": {},
     "graceful_shutdown_seconds": 30,
     "metrics_port": 0,
+    "versioned": False,
+    "versioning_behavior": "pinned",
+    "gate": {},
 }
 
 
@@ -78,6 +82,13 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         )
     if deployment["graceful_shutdown_seconds"] < 0:
         found.append(f"graceful_shutdown_seconds is {deployment['graceful_shutdown_seconds']}; it cannot be negative")
+    if deployment["versioned"] and deployment["metrics_port"]:
+        found.append(
+            "a versioned deployment has no metrics_port, and so no bounds for the number of its instances: its builds"
+            " run side by side, and two cannot have the same port"
+        )
+    if deployment["gate"] and not deployment["versioned"]:
+        found.append("a gate is for a versioned deployment; say versioned: true")
     if not deployment["workflows"] and not deployment["activities"]:
         found.append("neither workflows nor activities are named; name at least one module")
     if not REQUIREMENT.match(deployment["package"]):
@@ -105,9 +116,12 @@ def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
-    """Return the instances of ``host``: ``{unit, identity, number, optional, metrics_port, polls, deployment}``.
+    """Return the instances of ``host``.
 
-    ``optional``: it runs only when the load asks for it. ``polls``: the kinds of tasks that it serves.
+    Each is ``{unit, identity, number, optional, metrics_port, polls, version, deployment}``.
+
+    ``optional``: it runs only when the load asks for it. ``polls``: the kinds of tasks that it serves. ``version``: see
+    ``version``.
     """
     return [
         {
@@ -116,12 +130,29 @@ def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[st
             "number": number,
             "optional": number > deployment["instances_min"],
             "polls": [kind for kind, what in KINDS.items() if deployment[what]],
+            "version": version(deployment),
             "metrics_port": deployment["metrics_port"] + number - 1 if deployment["metrics_port"] else 0,
             "deployment": deployment,
         }
         for deployment in deployments
         for number in range(1, deployment["instances_max"] + 1)
     ]
+
+
+def version(deployment: Mapping[str, Any]) -> str:
+    """Return the version of a versioned deployment as the server writes it, an empty text for another one."""
+    return f"{deployment['name']}:{deployment['build']}" if deployment["versioned"] else ""
+
+
+def others(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """Return those of ``units`` that are of another build of a versioned deployment, by deployment and build."""
+    declared = {deployment["name"]: deployment["build"] for deployment in deployments if deployment["versioned"]}
+    found: dict[str, dict[str, list[str]]] = {}
+    for unit in sorted(units):
+        match = UNIT.match(unit)
+        if match and match["name"] in declared and match["build"] != declared[match["name"]]:
+            found.setdefault(match["name"], {}).setdefault(match["build"], []).append(unit)
+    return found
 
 
 def hosts_by_deployment(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -183,14 +214,15 @@ def last_polls(answer: Any) -> dict[str, float]:  # noqa: ANN401
 def unhealthy(
     wanted: Sequence[Mapping[str, Any]],
     started_at: Mapping[str, float | None],
-    polled_at: Mapping[tuple[str, str, str], Mapping[str, float]],
+    polled_at: Mapping[tuple[str, str, str, str], Mapping[str, float]],
 ) -> list[str]:
     """Return what is wrong with the workers of a host, one sentence per finding.
 
-    ``wanted``: ``{unit, identity, namespace, task_queue, polls}``, where ``polls`` holds ``workflow`` and ``activity``.
+    ``wanted``: ``{unit, identity, namespace, task_queue, version, polls}``, where ``polls`` holds ``workflow`` and
+    ``activity``, and ``version`` is empty for a worker that is not versioned.
     ``started_at``: Unix time of the start of each unit, ``None`` for one that does not run.
-    ``polled_at``: by (namespace, task queue, kind) the Unix time at which each identity asked for work last. The
-    server remembers for minutes who asked, so what was asked before the unit started does not count.
+    ``polled_at``: by (namespace, task queue, kind, version) the Unix time at which each identity asked for work last.
+    The server remembers for minutes who asked, so what was asked before the unit started does not count.
     """
     found = []
     for worker in wanted:
@@ -199,7 +231,7 @@ def unhealthy(
             found.append(f"{worker['unit']} does not run")
             continue
         for kind in worker["polls"]:
-            queue = (worker["namespace"], worker["task_queue"], kind)
+            queue = (worker["namespace"], worker["task_queue"], kind, worker["version"])
             if polled_at.get(queue, {}).get(worker["identity"], 0) < start:
                 found.append(
                     f"{worker['unit']} runs, but {worker['identity']} has not asked {worker['task_queue']}"

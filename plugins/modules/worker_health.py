@@ -62,6 +62,10 @@ options:
         elements: str
         choices: [workflow, activity]
         required: true
+      version:
+        description: Version of a versioned worker, C(deployment:build); empty for one that is not.
+        type: str
+        default: ""
       token:
         description: JSON Web Token for a frontend that asks for one; it must allow to read the namespace.
         type: str
@@ -111,29 +115,17 @@ waited_seconds:
 """
 
 import asyncio
+import contextlib
 import time
-from datetime import timedelta
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _workers
+from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _worker_client, _workers
 
-try:
-    from temporalio.api.enums.v1 import DescribeTaskQueueMode, TaskQueueType
-    from temporalio.api.taskqueue.v1 import TaskQueue
-    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-    from temporalio.service import ConnectConfig, RPCError, ServiceClient
-except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
-    pass
+# main ends with _frontend.TEMPORALIO_IMPORT_ERROR before it is used.
+with contextlib.suppress(ImportError):
+    from temporalio.service import RPCError, ServiceClient
 
 PAUSE_SECONDS = 1.0
-CALL_TIMEOUT = timedelta(seconds=5)
-
-Queue = tuple[str, str, str]
-
-
-class UnreachableError(RuntimeError):
-    """No address of the cluster answers; the message says what each answered."""
 
 
 def started_at(module: AnsibleModule, unit: str) -> float | None:
@@ -146,60 +138,25 @@ def started_at(module: AnsibleModule, unit: str) -> float | None:
     return float(stamp) if values.get("ActiveState") == "active" and stamp else None
 
 
-async def connect(parameters: dict[str, Any]) -> ServiceClient:
-    """Return a connection to the first address that answers.
-
-    Raises:
-        UnreachableError: none does.
-    """
-    answers = []
-    for address in parameters["addresses"]:
-        config = ConnectConfig(
-            target_host=address, tls=_frontend.tls_settings(parameters), identity="zerospof.temporal"
-        )
-        try:
-            return await asyncio.wait_for(ServiceClient.connect(config), CALL_TIMEOUT.total_seconds())
-        except (RuntimeError, TimeoutError) as error:
-            answers.append(f"{address}: {error or 'no answer'}")
-    raise UnreachableError("; ".join(answers))
-
-
-async def pollers(client: ServiceClient, queue: Queue, token: str) -> dict[str, float]:
-    """Return when each identity asked ``queue`` for work last, as Unix time."""
-    namespace, name, kind = queue
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=namespace,
-            task_queue=TaskQueue(name=name),
-            api_mode=DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED,
-            task_queue_types=[TaskQueueType.Value(f"TASK_QUEUE_TYPE_{kind.upper()}")],
-            report_pollers=True,
-        ),
-        metadata={"authorization": f"Bearer {token}"} if token else {},
-        timeout=CALL_TIMEOUT,
-    )
-    return _workers.last_polls(answer)
-
-
-async def wait(module: AnsibleModule) -> tuple[list[str], dict[Queue, dict[str, float]]]:
+async def wait(module: AnsibleModule) -> tuple[list[str], dict[_worker_client.Queue, dict[str, float]]]:
     """Look at units and pollers until all is well or the time is up; return what is wrong and the pollers."""
     wanted = module.params["workers"]
     queues = {
-        (worker["namespace"], worker["task_queue"], kind): worker["token"]
+        (worker["namespace"], worker["task_queue"], kind, worker["version"]): worker["token"]
         for worker in wanted
         for kind in worker["polls"]
     }
     deadline = time.monotonic() + module.params["timeout_seconds"]
     client: ServiceClient | None = None
     while True:
-        polled: dict[Queue, dict[str, float]] = {}
+        polled: dict[_worker_client.Queue, dict[str, float]] = {}
         started = {worker["unit"]: started_at(module, worker["unit"]) for worker in wanted}
         try:
-            client = client or await connect(module.params)
+            client = client or await _worker_client.connect(module.params)
             for queue, token in sorted(queues.items()):
-                polled[queue] = await pollers(client, queue, token)
+                polled[queue] = await _worker_client.pollers(client, queue, token)
             problems = _workers.unhealthy(wanted, started, polled)
-        except (UnreachableError, RPCError) as error:
+        except (_worker_client.UnreachableError, RPCError) as error:
             client = None
             idle = [problem for problem in _workers.unhealthy(wanted, started, {}) if problem.endswith("does not run")]
             problems = [*idle, f"the cluster does not tell who polls: {error}"]
@@ -212,8 +169,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            **{name: spec for name, spec in _frontend.ARGUMENTS.items() if name not in {"address", "port"}},
-            "addresses": {"type": "list", "elements": "str", "required": True},
+            **_worker_client.ARGUMENTS,
             "workers": {
                 "type": "list",
                 "elements": "dict",
@@ -229,6 +185,7 @@ def main() -> None:
                         "choices": ["workflow", "activity"],
                         "required": True,
                     },
+                    "version": {"type": "str", "default": ""},
                     "token": {"type": "str", "default": "", "no_log": True},
                 },
             },
@@ -264,7 +221,7 @@ def main() -> None:
                 "identity": identity,
                 "seconds_ago": round(now - at, 1),
             }
-            for (namespace, name, kind), seen in polled.items()
+            for (namespace, name, kind, _), seen in polled.items()
             for identity, at in sorted(seen.items())
         ],
     )

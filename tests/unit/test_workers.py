@@ -22,6 +22,7 @@ WANTED = {
     "identity": "networking@worker-a#1",
     "namespace": QUEUE[0],
     "task_queue": QUEUE[1],
+    "version": "",
     "polls": ["workflow", "activity"],
 }
 
@@ -47,6 +48,8 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"build": "1/0"}, "build '1/0'"),
         ({"instances": 0}, "instances is 0; at least 1 is needed"),
         ({"instances_min": 0, "instances_max": 3}, "instances_min is 0; at least 1 is needed"),
+        ({"versioned": True, "metrics_port": 9300}, "a versioned deployment has no metrics_port"),
+        ({"gate": {"workflow": "Check"}}, "a gate is for a versioned deployment"),
         ({"instances_min": 3}, "instances_min is 3 and instances_max 1; the most cannot be less"),
         ({"instances": 3, "instances_max": 2}, "instances_min is 3 and instances_max 2; the most cannot be less"),
         ({"instances_max": 3}, "instances_min is 1 and instances_max 3, and there is no metrics_port"),
@@ -139,7 +142,7 @@ def test_the_hosts_of_a_deployment_are_those_that_declare_it() -> None:
 
 
 def test_a_worker_that_runs_and_polls_is_healthy() -> None:
-    polled = {(*QUEUE, kind): {"networking@worker-a#1": 101.0} for kind in ("workflow", "activity")}
+    polled = {(*QUEUE, kind, ""): {"networking@worker-a#1": 101.0} for kind in ("workflow", "activity")}
     assert _workers.unhealthy([WANTED], {"u1": 100.0}, polled) == []
 
 
@@ -148,7 +151,7 @@ def test_a_worker_that_does_not_run_is_named() -> None:
 
 
 def test_polls_from_before_the_start_do_not_count() -> None:
-    polled = {(*QUEUE, kind): {"networking@worker-a#1": 99.0} for kind in ("workflow", "activity")}
+    polled = {(*QUEUE, kind, ""): {"networking@worker-a#1": 99.0} for kind in ("workflow", "activity")}
     assert len(_workers.unhealthy([WANTED], {"u1": 100.0}, polled)) == 2
 
 
@@ -161,7 +164,37 @@ def test_pollers_of_all_partitions_and_kinds_count_with_their_last_poll() -> Non
 
 
 def test_a_poller_of_another_name_does_not_count() -> None:
-    polled = {(*QUEUE, kind): {"networking@worker-b#1": 101.0} for kind in ("workflow", "activity")}
+    polled = {(*QUEUE, kind, ""): {"networking@worker-b#1": 101.0} for kind in ("workflow", "activity")}
     assert "has not asked networking-queue in production for workflow tasks" in " ".join(
         _workers.unhealthy([WANTED], {"u1": 100.0}, polled)
     )
+
+
+def test_workers_of_another_build_are_no_healthy_ones() -> None:
+    polled = {(*QUEUE, kind, "networking:1.0.0"): {"networking@worker-a#1": 101.0} for kind in ("workflow", "activity")}
+    assert _workers.unhealthy([WANTED | {"version": "networking:1.0.0"}], {"u1": 100.0}, polled) == []
+    assert _workers.unhealthy([WANTED | {"version": "networking:1.1.0"}], {"u1": 100.0}, polled)
+
+
+def test_a_versioned_worker_has_the_version_that_the_server_knows() -> None:
+    versions = [
+        _workers.workers(_workers.complete([GOOD | {"versioned": versioned}]), "h")[0]["version"]
+        for versioned in (True, False)
+    ]
+    assert versions == ["networking:1.0.0", ""]
+
+
+def test_other_builds_are_those_of_versioned_deployments_alone() -> None:
+    units = [
+        "temporal-sdk-worker@networking-1.0.0-1.service",
+        "temporal-sdk-worker@networking-0.9.0-2.service",
+        "temporal-sdk-worker@networking-0.9.0-1.service",
+        # The name of another deployment begins like this one.
+        "temporal-sdk-worker@networking-edge-0.9.0-1.service",
+        "temporal-sdk-worker@gone-0.9.0-1.service",
+        "temporal-sdk-worker-scaler.service",
+    ]
+    for versioned in (True, False):
+        deployments = _workers.complete([GOOD | {"versioned": versioned}])
+        expected = {"networking": {"0.9.0": [units[2], units[1]]}} if versioned else {}
+        assert _workers.others(units, deployments) == expected

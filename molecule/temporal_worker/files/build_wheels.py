@@ -3,7 +3,8 @@
 python build_wheels.py WHEELS_OF_THE_MACHINE DIRECTORY
 
 1.0.0 is the sample; 1.1.0 is the same with another version; 1.2.0 needs a module that nobody has; 1.3.0 requires a
-package of which there is no wheel. DIRECTORY/other holds a 1.0.0 with other bytes.
+package of which there is no wheel; 1.4.0 ends its process with every workflow. DIRECTORY/other holds a 1.0.0 with
+other bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ EDITS = {
     "1.1.0": {},
     "1.2.0": {"src/networking_worker/activities.py": ("import asyncio", "import asyncio\nimport absent_module")},
     "1.3.0": {"pyproject.toml": ('"temporalio>=1.18"', '"temporalio>=1.18", "absent-package"')},
+    "1.4.0": {
+        "src/networking_worker/activities.py": (
+            "HEARTBEAT_SECONDS",
+            "import os\n\ndef crash():\n    os._exit(1)\n\nHEARTBEAT_SECONDS",
+        ),
+        "src/networking_worker/workflows.py": (
+            '        workflow.logger.info("begin',
+            '        activities.crash()\n        workflow.logger.info("begin',
+        ),
+    },
 }
 
 

@@ -17,6 +17,9 @@ Worker:
     TEMPORAL_WORKER_WORKFLOWS                   module (all its workflows) or module:Class, separated by spaces
     TEMPORAL_WORKER_ACTIVITIES                  module (all its activities), module:function, or module:Class, whose
                                                 methods are served by an instance made without arguments
+    TEMPORAL_WORKER_DEPLOYMENT, TEMPORAL_WORKER_BUILD    deployment and build of versioned workers; neither for others
+    TEMPORAL_WORKER_VERSIONING_BEHAVIOR         for workflows that do not say it themselves: pinned (they end on the
+                                                build that began them) or auto_upgrade (they move to the current one)
     TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS   time that running activities get to end (30)
     TEMPORAL_WORKER_MAX_CONCURRENT_ACTIVITIES, TEMPORAL_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS    slots (100 each)
     TEMPORAL_WORKER_MAX_CACHED_WORKFLOWS        workflows kept in memory between their tasks (1000)
@@ -44,9 +47,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from temporalio.client import Client, WorkflowHistory
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
-from temporalio.worker import Replayer, Worker
+from temporalio.worker import Replayer, Worker, WorkerDeploymentConfig
 
 log = logging.getLogger("temporal_worker")
 
@@ -119,6 +123,7 @@ class Settings:
     max_cached_workflows: int
     metrics_address: str
     log_level: str
+    deployment: WorkerDeploymentConfig | None
     token: str = field(repr=False)
 
     @classmethod
@@ -155,6 +160,7 @@ class Settings:
                 max_cached_workflows=int(own.get("MAX_CACHED_WORKFLOWS", "1000")),
                 metrics_address=own.get("METRICS_ADDRESS", ""),
                 log_level=own.get("LOG_LEVEL", "INFO").upper(),
+                deployment=versioned(own),
                 token=values.get("TEMPORAL_API_KEY", ""),
             )
         except KeyError as error:
@@ -163,6 +169,25 @@ class Settings:
             raise UnusableError(f"the environment has no {prefix}{name}") from error
         except ValueError as error:
             raise UnusableError(f"a TEMPORAL_WORKER_* setting is not a number: {error}") from error
+
+
+def versioned(own: Mapping[str, str]) -> WorkerDeploymentConfig | None:
+    """Return of which build a versioned worker is, ``None`` for one that is not versioned.
+
+    Raises:
+        UnusableError: there is no such behaviour.
+        KeyError: it has a deployment and no build.
+    """
+    if not own.get("DEPLOYMENT"):
+        return None
+    behaviour = own.get("VERSIONING_BEHAVIOR", "pinned").upper()
+    if behaviour not in {"PINNED", "AUTO_UPGRADE"}:
+        raise UnusableError(f"TEMPORAL_WORKER_VERSIONING_BEHAVIOR is {behaviour.lower()}, not pinned or auto_upgrade")
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(own["DEPLOYMENT"], own["BUILD"]),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior[behaviour],
+    )
 
 
 def rotated(addresses: Sequence[str], identity: str) -> tuple[str, ...]:
@@ -259,6 +284,7 @@ class Program:
                 max_cached_workflows=settings.max_cached_workflows,
                 graceful_shutdown_timeout=settings.graceful_shutdown,
                 identity=settings.identity,
+                deployment_config=settings.deployment,
             )
         except Exception as error:
             raise refused(error) from error
@@ -366,7 +392,8 @@ async def serve(settings: Settings, program: Program) -> int:
     worker = program.worker(opening.result(), settings)
     running = asyncio.ensure_future(worker.run())
     watching = asyncio.ensure_future(link.watch(worker))
-    log.info("polling %s in %s", settings.task_queue, settings.namespace)
+    build = f" as {settings.deployment.version.to_canonical_string()}" if settings.deployment else ""
+    log.info("polling %s in %s%s", settings.task_queue, settings.namespace, build)
     await asyncio.wait({running, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
     watching.cancel()
     if not stop.is_set():

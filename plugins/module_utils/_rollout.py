@@ -1,0 +1,275 @@
+"""How a build of versioned workers gets to its workflows, step by step, and back when it fails.
+
+The state of a rollout is in the server: which build is current, which one ramps, to how many percent and since when,
+and, as metadata of a build, why it was taken back. So a rollout that was interrupted goes on where it was, and several
+hosts can watch it without knowing of each other.
+
+The functions of this file do no I/O and know no time but the one that they are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.zerospof.temporal.plugins.module_utils import _rolling, _workers
+
+# What is to be done next.
+WAIT, RAMP, PROMOTE, TAKE_BACK, REFUSE, DONE = "wait", "ramp", "promote", "take back", "refuse", "done"
+FINAL = frozenset({TAKE_BACK, REFUSE, DONE})
+
+# The whole of the traffic, as a step.
+ALL = 100.0
+# A worker that crashes once may have had bad luck. One that crashes again in the same step has a fault.
+TOLERATED_RESTARTS = 1
+
+FAILED_STATUSES = ("Failed", "TimedOut")
+# Terminated and cancelled is what somebody wanted; what continues as new has neither failed nor ended.
+JUDGED_STATUSES = ("Completed", *FAILED_STATUSES)
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Where the server sends workflows of a deployment; times are Unix times, 0 for never.
+
+    ``known``: the server has seen the build that is rolled out. ``alone``: nobody takes what that build does not get,
+    so that a share of the traffic is of no use.
+    ``taken_back``: why the build that is rolled out was taken back, empty when it was not.
+    """
+
+    current: str = ""
+    ramping: str = ""
+    percentage: float = 0.0
+    ramping_since: float = 0.0
+    step_since: float = 0.0
+    known: bool = True
+    alone: bool = False
+    taken_back: str = ""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The steps in percent, how long each is held, and how many workflows may fail."""
+
+    steps: tuple[float, ...] = (1.0, 10.0, 50.0, ALL)
+    hold_seconds: float = 60.0
+    failed_percent_limit: float = 5.0
+    failed_at_least: int = 1
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is to be done next: wait ``seconds``, ramp to ``percentage``, or something else, with the ``reason``."""
+
+    kind: str
+    reason: str = ""
+    percentage: float = 0.0
+    seconds: float = 0.0
+
+
+def share(percentage: float) -> str:
+    """Return a percentage as people write it."""
+    return f"{percentage:g} %"
+
+
+def failure(counts: Mapping[str, int], wishes: Wishes) -> str:
+    """Return why the workflows that ended on a build speak against it, an empty text when they do not.
+
+    ``counts``: number of workflows by status, as the visibility store names it.
+    """
+    failed = sum(counts.get(status, 0) for status in FAILED_STATUSES)
+    ended = sum(counts.get(status, 0) for status in JUDGED_STATUSES)
+    if not failed or failed < wishes.failed_at_least or failed * 100 <= wishes.failed_percent_limit * ended:
+        return ""
+    return (
+        f"{failed} of the {ended} workflows that ended on it failed or timed out, which is more than"
+        f" {share(wishes.failed_percent_limit)}"
+    )
+
+
+def crashes(before: Mapping[str, int], now: Mapping[str, int | None]) -> list[str]:
+    """Return what is wrong with the units of a build, whose restarts ``now`` counts; ``None``: it does not run."""
+    found = []
+    for unit, restarts in sorted(now.items()):
+        if restarts is None:
+            found.append(f"{unit} does not run")
+        elif restarts - before.get(unit, restarts) > TOLERATED_RESTARTS:
+            found.append(f"{unit} ended by itself {restarts - before[unit]} times")
+    return found
+
+
+def decide(
+    build: str, routing: Routing, counts: Mapping[str, int], troubles: Sequence[str], wishes: Wishes, now: float
+) -> Action:
+    """Return what is to be done next with ``build``.
+
+    ``counts``: what ended on it since it began to ramp, see ``failure``. ``troubles``: what is wrong with its workers.
+    """
+    if routing.current == build:
+        return Action(DONE, "it is current")
+    if routing.ramping not in {"", build}:
+        return Action(REFUSE, f"{routing.ramping} gets {share(routing.percentage)}; finish that, or take it back")
+    ramps = routing.ramping == build
+    fault = routing.taken_back or "; ".join(troubles) or (failure(counts, wishes) if ramps else "")
+    if fault:
+        return Action(TAKE_BACK if ramps else REFUSE, fault)
+    if not ramps:
+        if routing.alone:
+            return Action(PROMOTE, "nobody else serves the task queue")
+        return _step(wishes.steps[0]) if wishes.steps else Action(PROMOTE, "no steps are wanted")
+    left = routing.step_since + wishes.hold_seconds - now
+    if left > 0:
+        return Action(WAIT, f"it gets {share(routing.percentage)}", routing.percentage, left)
+    following = [step for step in wishes.steps if step > routing.percentage]
+    return _step(min(following)) if following else Action(PROMOTE, "it has held every step")
+
+
+def _step(percentage: float) -> Action:
+    return Action(RAMP, "it has held what it had", percentage)
+
+
+def within(action: Action, until: float) -> bool:
+    """Tell whether an action that goes on belongs to the part of a rollout that ends with ``until`` percent."""
+    wanted = {WAIT: 0.0, RAMP: action.percentage}
+    return until > ALL if action.kind == PROMOTE else wanted.get(action.kind, until) <= until
+
+
+def after(action: Action, build: str, routing: Routing, now: float) -> Routing:
+    """Return the routing once ``action`` is carried out."""
+    if action.kind == RAMP:
+        since = routing.ramping_since if routing.ramping == build else now
+        return replace(
+            routing, ramping=build, percentage=action.percentage, ramping_since=since, step_since=now, alone=False
+        )
+    if action.kind == PROMOTE:
+        kept = {} if routing.ramping == build else {"ramping": routing.ramping, "percentage": routing.percentage}
+        return Routing(current=build, **kept)
+    if action.kind == TAKE_BACK:
+        return Routing(current=routing.current, alone=routing.alone, taken_back=action.reason)
+    return routing
+
+
+def plan(build: str, routing: Routing, wishes: Wishes, now: float) -> list[str]:
+    """Return in words what a rollout does when nothing fails."""
+    lines = []
+    while True:
+        action = decide(build, routing, {}, [], wishes, now)
+        if action.kind == REFUSE:
+            return [*lines, f"nothing: {action.reason}"]
+        if action.kind == DONE:
+            return lines or [f"nothing: {action.reason}"]
+        if action.kind == TAKE_BACK:
+            return [*lines, f"take it back: {action.reason}"]
+        if action.kind == WAIT:
+            lines.append(f"watch it for {action.seconds:.0f} s")
+            now += action.seconds
+        else:
+            lines.append(f"give it {share(action.percentage)}" if action.kind == RAMP else "give it everything")
+        routing = after(action, build, routing, now)
+
+
+# ---------------------------------------------------------------------------------------------------------- ways back
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that the server knows; times are Unix times, 0 for never. ``polled``: its workers ask for tasks."""
+
+    build: str
+    status: str
+    last_current: float = 0.0
+    polled: bool = False
+
+
+def way_back(routing: Routing, builds: Sequence[Build]) -> Action:
+    """Return how a deployment gets back what it had: without the build that ramps, or to the one before the current.
+
+    Of a promotion, ``reason`` is the build.
+    """
+    if routing.ramping:
+        return Action(TAKE_BACK, routing.ramping)
+    former = [row for row in builds if row.last_current and row.build != routing.current]
+    if not former:
+        return Action(REFUSE, "no other build was ever current")
+    build = max(former, key=lambda row: row.last_current)
+    if not build.polled:
+        return Action(
+            REFUSE,
+            f"no worker of {build.build}, the build before, runs any more; declare it again and run"
+            " deploy_workers.yml, with -e steps=[] at once",
+        )
+    return Action(PROMOTE, build.build)
+
+
+def idle(present: Sequence[str], declared: str, routing: Routing, builds: Sequence[Build]) -> list[str]:
+    """Return which of the builds that are ``present`` on a host nobody needs any more.
+
+    One that the server does not know has never been versioned: its workflows go to the current build.
+    """
+    status = {row.build: row.status for row in builds}
+    kept = {declared, routing.current, routing.ramping}
+    return [
+        build
+        for build in present
+        if build not in kept
+        and (status[build] in {"drained", "inactive", "created"} if build in status else routing.current == declared)
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- declarations
+
+
+@dataclass(frozen=True)
+class _Declared:
+    deployment: dict[str, Any]
+    hosts: list[str] = field(default_factory=list)
+    builds: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _places(builds: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{build} on {', '.join(hosts)}" for build, hosts in builds.items()]
+
+
+def steps(value: object) -> list[float]:
+    """Return the shares that somebody asked for, as a list or as text, in ascending order.
+
+    Raises:
+        ValueError: one of them is no share.
+    """
+    found = []
+    for text in _rolling.names(value, "steps", "1,10,50,100"):
+        try:
+            found.append(float(text))
+        except ValueError:
+            found.append(0.0)
+        if not 0 < found[-1] <= ALL:
+            raise ValueError(f"steps: {text} is no share in percent; give numbers, as in steps=[1,10,50,100]")
+    return sorted(found)
+
+
+def rollouts(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]], names: object = ()) -> dict[str, Any]:
+    """Return what ``hosts`` declare of versioned workers: ``{rollouts: [{name, build, hosts}], problems: [...]}``.
+
+    ``names``: of these deployments alone, as a list or as text; of all when there are none.
+    """
+    wanted = _rolling.names(names, "deployments", "networking,reports")
+    found: dict[str, _Declared] = {}
+    for host in hosts:
+        for deployment in _workers.complete(hostvars[host].get("temporal_worker_deployments") or []):
+            if not deployment["versioned"] or (wanted and deployment["name"] not in wanted):
+                continue
+            row = found.setdefault(deployment["name"], _Declared(deployment))
+            row.hosts.append(host)
+            row.builds.setdefault(deployment["build"], []).append(host)
+    return {
+        "rollouts": [
+            {"name": name, "build": row.deployment["build"], "hosts": row.hosts} for name, row in found.items()
+        ],
+        "problems": [f"{name}: no host has a versioned deployment of this name" for name in wanted if name not in found]
+        + [
+            f"{name}: {' and '.join(_places(row.builds))} are declared; every host has to have the same build"
+            for name, row in found.items()
+            if len(row.builds) > 1
+        ],
+    }

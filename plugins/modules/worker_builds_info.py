@@ -1,0 +1,109 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: which builds of versioned workers somebody still needs."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: worker_builds_info
+short_description: Tell which builds of versioned workers have work, and which of a host nobody needs
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - A build is needed while it is declared, is current, ramps, or has pinned workflows that have not ended. The server
+    looks for those every few minutes.
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Nothing changes.
+    support: none
+options:
+  declared:
+    description: The build that the host is to run.
+    type: str
+    required: true
+  present:
+    description: The units of the host by build.
+    type: dict
+    default: {}
+extends_documentation_fragment: [zerospof.temporal.worker_deployment]
+seealso:
+  - module: zerospof.temporal.worker_rollout
+"""
+
+EXAMPLES = r"""
+- name: What the host runs without need is known
+  zerospof.temporal.worker_builds_info:
+    addresses: ["192.0.2.10:7233"]
+    namespace: production
+    deployment: networking
+    declared: 1.1.0
+    present: {1.0.0: [temporal-sdk-worker@networking-1.0.0-1.service]}
+  vars:
+    ansible_python_interpreter: /opt/zerospof/tools/bin/python
+"""
+
+RETURN = r"""
+builds:
+  description: The builds that the server knows, with the status that it gives them.
+  returned: success
+  type: dict
+  sample: {1.0.0: draining, 1.1.0: current}
+idle:
+  description: Builds of the host that nobody needs.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+idle_units:
+  description: Their units.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+import asyncio
+import contextlib
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _rollout, _worker_client
+
+# main ends with _frontend.TEMPORALIO_IMPORT_ERROR before it is used.
+with contextlib.suppress(ImportError):
+    from temporalio.service import RPCError
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **_worker_client.DEPLOYMENT_ARGUMENTS,
+            "declared": {"type": "str", "required": True},
+            "present": {"type": "dict", "default": {}},
+        },
+        required_together=_frontend.REQUIRED_TOGETHER,
+        supports_check_mode=True,
+    )
+    if _frontend.TEMPORALIO_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    deployment = _worker_client.Deployment(module.params)
+    try:
+        routing = asyncio.run(deployment.routing())
+    except (OSError, RuntimeError, RPCError) as error:
+        module.fail_json(msg=f"worker deployment {module.params['deployment']}: {error}")
+    present = module.params["present"]
+    idle = _rollout.idle(list(present), module.params["declared"], routing, deployment.builds)
+    module.exit_json(
+        changed=False,
+        builds={row.build: row.status for row in deployment.builds},
+        idle=idle,
+        idle_units=[unit for build in idle for unit in present[build]],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: whether a workflow ends well on a build of versioned workers that gets no others yet."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: worker_gate
+short_description: Run a workflow on a build of versioned workers before it gets any other
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Starts one workflow that is pinned to the build, whatever is current, and waits for its result.
+  - A build that has passed is not asked again as long as the namespace keeps the workflow.
+attributes:
+  check_mode:
+    description: Starts nothing.
+    support: full
+  diff_mode:
+    description: Nothing changes.
+    support: none
+options:
+  build:
+    description: The build.
+    type: str
+    required: true
+  task_queue:
+    description: Task queue of its workers.
+    type: str
+    required: true
+  workflow:
+    description: Type of the workflow.
+    type: str
+    required: true
+  arguments:
+    description: What the workflow is given.
+    type: list
+    elements: raw
+    default: []
+  timeout_seconds:
+    description: Time until the workflow has to have ended.
+    type: float
+    default: 60
+extends_documentation_fragment: [zerospof.temporal.worker_deployment]
+seealso:
+  - module: zerospof.temporal.worker_rollout
+"""
+
+EXAMPLES = r"""
+- name: The build configures a device of the laboratory
+  zerospof.temporal.worker_gate:
+    addresses: ["192.0.2.10:7233"]
+    namespace: production
+    deployment: networking
+    build: 1.1.0
+    task_queue: networking-queue
+    workflow: ConfigureNetwork
+    arguments: [{change_id: gate, vlan: 10, devices: [{name: laboratory}]}]
+  vars:
+    ansible_python_interpreter: /opt/zerospof/tools/bin/python
+"""
+
+RETURN = r"""
+workflow_id:
+  description: Identity of the workflow, to look it up in the web interface.
+  returned: always
+  type: str
+  sample: zerospof-gate-networking-1.1.0
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _worker_client
+
+try:
+    from temporalio.client import Client
+    from temporalio.common import (
+        PinnedVersioningOverride,
+        WorkerDeploymentVersion,
+        WorkflowIDConflictPolicy,
+        WorkflowIDReusePolicy,
+    )
+    from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
+except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
+    pass
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of the innermost cause of ``error``."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+async def run(parameters: dict[str, Any], workflow_id: str) -> bool:
+    """Run the workflow; return whether it ran now and not in an earlier run.
+
+    Raises:
+        TemporalError: it does not end well.
+    """
+    service = await _worker_client.connect(parameters)
+    client = Client(service, namespace=parameters["namespace"])
+    try:
+        handle = await client.start_workflow(
+            parameters["workflow"],
+            args=parameters["arguments"],
+            id=workflow_id,
+            task_queue=parameters["task_queue"],
+            execution_timeout=timedelta(seconds=parameters["timeout_seconds"]),
+            # One that runs since an interrupted run is waited for; one that failed may have another try.
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            versioning_override=PinnedVersioningOverride(
+                WorkerDeploymentVersion(parameters["deployment"], parameters["build"])
+            ),
+            rpc_metadata=_worker_client.authorization(parameters["token"]),
+        )
+    except WorkflowAlreadyStartedError:
+        return False
+    # The result itself is the author's: its type may be known to the package alone.
+    await handle.result(rpc_metadata=_worker_client.authorization(parameters["token"]))
+    return True
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **_worker_client.DEPLOYMENT_ARGUMENTS,
+            "build": {"type": "str", "required": True},
+            "task_queue": {"type": "str", "required": True},
+            "workflow": {"type": "str", "required": True},
+            "arguments": {"type": "list", "elements": "raw", "default": []},
+            "timeout_seconds": {"type": "float", "default": 60},
+        },
+        required_together=_frontend.REQUIRED_TOGETHER,
+        supports_check_mode=True,
+    )
+    if _frontend.TEMPORALIO_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    workflow_id = f"zerospof-gate-{module.params['deployment']}-{module.params['build']}"
+    if module.check_mode:
+        module.exit_json(changed=False, workflow_id=workflow_id)
+    try:
+        changed = asyncio.run(run(module.params, workflow_id))
+    except (OSError, RuntimeError, TemporalError) as error:
+        module.fail_json(
+            msg=f"build {module.params['build']} of {module.params['deployment']} does not pass its gate:"
+            f" {module.params['workflow']} ({workflow_id}): {reason_of(error)}",
+            workflow_id=workflow_id,
+        )
+    module.exit_json(changed=changed, workflow_id=workflow_id)
+
+
+if __name__ == "__main__":
+    main()

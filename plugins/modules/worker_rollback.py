@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: a deployment of versioned workers goes back to what served before."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: worker_rollback
+short_description: Take back the build of versioned workers that ramps, or else the one that is current
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Where a build ramps, it gets no more workflows. Where none does, the build that was current before is current again,
+    unless its workers have stopped since.
+  - Pinned workflows end on the build that began them.
+  - The server remembers that the build was taken back, so that M(zerospof.temporal.worker_rollout) refuses it.
+attributes:
+  check_mode:
+    description: Can run in check mode and report what would change.
+    support: full
+  diff_mode:
+    description: Shows who is current and who ramps.
+    support: full
+options:
+  reason:
+    description: What the server remembers.
+    type: str
+    default: somebody took it back
+extends_documentation_fragment: [zerospof.temporal.worker_deployment]
+seealso:
+  - module: zerospof.temporal.worker_rollout
+"""
+
+EXAMPLES = r"""
+- name: The build before serves
+  zerospof.temporal.worker_rollback:
+    addresses: ["192.0.2.10:7233"]
+    ca_file: /etc/temporal-workers/tls/ca.crt
+    cert_file: /etc/temporal-workers/tls/worker.crt
+    key_file: /etc/temporal-workers/tls/worker.key
+    namespace: production
+    deployment: networking
+  vars:
+    ansible_python_interpreter: /opt/zerospof/tools/bin/python
+"""
+
+RETURN = r"""
+routing:
+  description: Builds that are current and that ramp, and the share of the latter.
+  returned: success
+  type: dict
+  sample: {current: 1.0.0, ramping: "", percentage: 0}
+taken_back:
+  description: The build that was taken back.
+  returned: success
+  type: str
+  sample: 1.1.0
+"""
+
+import asyncio
+import contextlib
+import time
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _rollout, _worker_client
+
+# main ends with _frontend.TEMPORALIO_IMPORT_ERROR before it is used.
+with contextlib.suppress(ImportError):
+    from temporalio.service import RPCError
+
+# A poll lasts a minute when there is nothing to do, and is written down when it begins.
+POLL_SECONDS = 90.0
+
+
+async def roll_back(module: AnsibleModule) -> tuple[_rollout.Routing, _rollout.Routing, _rollout.Action]:
+    """Go back, except in check mode; return the routing before and after, and what was done."""
+    deployment = _worker_client.Deployment(module.params)
+    before = await deployment.routing()
+    action = _rollout.way_back(before, await deployment.polled_builds(time.time() - POLL_SECONDS))
+    if action.kind == _rollout.REFUSE or module.check_mode:
+        return before, before, action
+    if action.kind == _rollout.TAKE_BACK:
+        await deployment.take_back(before.ramping, module.params["reason"])
+    else:
+        if before.current:
+            await deployment.note(before.current, module.params["reason"])
+        await deployment.promote(action.reason)
+    return before, await deployment.routing(), action
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **_worker_client.DEPLOYMENT_ARGUMENTS,
+            "reason": {"type": "str", "default": "somebody took it back"},
+        },
+        required_together=_frontend.REQUIRED_TOGETHER,
+        supports_check_mode=True,
+    )
+    if _frontend.TEMPORALIO_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    name = f"worker deployment {module.params['deployment']}"
+    try:
+        before, now, action = asyncio.run(roll_back(module))
+    except (OSError, RuntimeError, RPCError) as error:
+        module.fail_json(msg=f"{name}: {error}")
+    if action.kind == _rollout.REFUSE:
+        module.fail_json(msg=f"{name}: {action.reason}", routing=_worker_client.shown(before))
+    module.exit_json(
+        changed=True,
+        routing=_worker_client.shown(now),
+        taken_back=before.ramping or before.current,
+        diff=_worker_client.difference(before, now, name),
+    )
+
+
+if __name__ == "__main__":
+    main()
