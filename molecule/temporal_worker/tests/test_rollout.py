@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import uuid
 from collections.abc import AsyncIterator
@@ -31,13 +32,13 @@ PAUSE_SECONDS = 0.4
 RESULT_SECONDS = 120
 
 
-def playbook(name: str, build: str, **more: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
-    """Run a playbook with ``build`` of the versioned deployment declared; ``more`` is its gate, and wishes."""
+def playbook(name: str, build: str, **more: Any) -> subprocess.Popen[str]:  # noqa: ANN401
+    """Begin a playbook with ``build`` of the versioned deployment declared; ``more`` is its gate, and wishes."""
     declared = VARIABLES["rolled"] | {"package": f"networking-worker=={build}"}
     declared |= {"gate": more.pop("gate")} if "gate" in more else {}
     others = [VARIABLES[other] for other in ("networking", "devices", "scaled")]
     extra = more | {"temporal_worker_deployments": [*others, declared]}
-    return subprocess.run(
+    return subprocess.Popen(
         [
             "ansible-playbook",
             f"--inventory={SCENARIO / 'inventory'}",
@@ -48,24 +49,29 @@ def playbook(name: str, build: str, **more: Any) -> subprocess.CompletedProcess[
         ],
         cwd=ROOT,
         env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        start_new_session=True,
     )
 
 
-async def deploy(build: str, **more: Any) -> str:  # noqa: ANN401
-    """Roll ``build`` out and return what Ansible said."""
-    done = await asyncio.to_thread(playbook, "deploy_workers", build, **more)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+async def run(name: str, build: str, *, succeeds: bool = True, **more: Any) -> str:  # noqa: ANN401
+    """Run a playbook, see ``playbook``, and return what Ansible said."""
+    process = playbook(name, build, **more)
+    said, _ = await asyncio.to_thread(process.communicate)
+    assert (process.returncode == 0) is succeeds, said
+    return said
 
 
-async def refused(build: str, **more: Any) -> str:  # noqa: ANN401
-    """Try to roll ``build`` out and return why it was not."""
-    done = await asyncio.to_thread(playbook, "deploy_workers", build, **more)
-    assert done.returncode != 0, done.stdout
-    return done.stdout + done.stderr
+async def interrupted(client: Client, build: str) -> None:
+    """Begin to roll ``build`` out, and let the control node die in the middle of a step."""
+    process = playbook("deploy_workers", build, steps=[50], hold_seconds=3600)
+    while process.poll() is None and await routing(client) != ("1.0.0", build):
+        await asyncio.sleep(0.5)
+    assert process.poll() is None, process.communicate()[0]
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 async def deployment(client: Client) -> WorkerDeploymentInfo:
@@ -159,24 +165,25 @@ async def come_and_go() -> None:
     for _, handle in held:
         await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
     async with load(client) as started:
-        said = await deploy("1.1.0", gate=GATE, steps=[50], hold_seconds=5)
+        await interrupted(client, "1.1.0")
+        assert await routing(client) == ("1.0.0", "1.1.0")
+        said = await run("deploy_workers", "1.1.0", gate=GATE, steps=[50], hold_seconds=5)
         assert "50 % of the workflows" in said
         assert await routing(client) == ("1.1.0", "")
         newest = await start(client)
         assert await judge([newest]) == {"1.1.0": 1}
 
         # It stands beside both others, fails its gate and gets nothing.
-        why = await refused("1.4.0", gate={**GATE, "timeout_seconds": 5})
+        why = await run("deploy_workers", "1.4.0", succeeds=False, gate={**GATE, "timeout_seconds": 5})
         assert "build 1.4.0 of rolled does not pass its gate" in why
         assert await routing(client) == ("1.1.0", "")
         assert present(WORKERS[0])[0] == ["1.0.0", "1.1.0", "1.4.0"]
 
         # Without a gate it gets half, crashes, and loses it long before its time is over.
-        why = await refused("1.4.0", steps=[50, 100], hold_seconds=600)
+        why = await run("deploy_workers", "1.4.0", succeeds=False, steps=[50, 100], hold_seconds=600)
         assert "ended by itself" in why
         assert await routing(client) == ("1.1.0", "")
-        back = await asyncio.to_thread(playbook, "rollback_workers", "1.4.0", deployments=[DEPLOYMENT])
-        assert back.returncode == 0, back.stdout + back.stderr
+        assert "Declare 1.0.0" in await run("rollback_workers", "1.4.0", deployments=[DEPLOYMENT])
         assert await routing(client) == ("1.0.0", "")
     # Not one failed, and what the crashing build had begun to look at was done by others.
     shares = await judge(started)
@@ -187,7 +194,7 @@ async def come_and_go() -> None:
 
     # What nobody needs any more goes with the next run.
     await asyncio.wait_for(drained(client), RESULT_SECONDS)
-    await deploy("1.0.0")
+    await run("deploy_workers", "1.0.0")
     for name in WORKERS:
         assert present(name) == (["1.0.0"], ["1.0.0"])
 
