@@ -131,8 +131,9 @@ def _step(percentage: float) -> Action:
 
 def within(action: Action, until: float) -> bool:
     """Tell whether an action that goes on belongs to the part of a rollout that ends with ``until`` percent."""
-    wanted = {WAIT: 0.0, RAMP: action.percentage}
-    return until > ALL if action.kind == PROMOTE else wanted.get(action.kind, until) <= until
+    if action.kind == PROMOTE:
+        return until > ALL
+    return until > 0 and (action.kind == WAIT or action.percentage <= until)
 
 
 def after(action: Action, build: str, routing: Routing, now: float) -> Routing:

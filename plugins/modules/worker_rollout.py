@@ -60,7 +60,7 @@ options:
     type: bool
     default: true
   again:
-    description: Forget why the build was taken back.
+    description: Forget why the build was taken back, before other hosts watch it.
     type: bool
     default: false
   units:

@@ -186,6 +186,8 @@ def test_a_worker_that_ends_again_and_again_is_a_fault(now: dict[str, int | None
         (Action(_rollout.PROMOTE), 100, False),
         (Action(_rollout.PROMOTE), 101, True),
         (Action(_rollout.WAIT, percentage=50), 1, True),
+        (Action(_rollout.WAIT, percentage=50), 0, False),
+        (Action(_rollout.PROMOTE), 0, False),
     ],
 )
 def test_a_call_goes_as_far_as_it_is_told(action: Action, until: float, inside: bool) -> None:
