@@ -24,9 +24,11 @@ ALL = 100.0
 # A worker that crashes once may have had bad luck. One that crashes again in the same step has a fault.
 TOLERATED_RESTARTS = 1
 
-FAILED_STATUSES = ("Failed", "TimedOut")
+# Running ones whose tasks fail again and again, as with code that is not deterministic: they neither fail nor end.
+STUCK = "Stuck"
+FAILURES = {"Failed": "failed", "TimedOut": "timed out", STUCK: "got stuck"}
 # Terminated and cancelled is what somebody wanted; what continues as new has neither failed nor ended.
-JUDGED_STATUSES = ("Completed", *FAILED_STATUSES)
+JUDGED = ("Completed", *FAILURES)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Routing:
 
     ``known``: the server has seen the build that is rolled out. ``alone``: nobody takes what that build does not get,
     so that a share of the traffic is of no use.
-    ``taken_back``: why the build that is rolled out was taken back, empty when it was not.
+    ``stuck_before``: how many workflows were stuck before it began. ``taken_back``: why the build was taken back, empty
+    when it was not.
     """
 
     current: str = ""
@@ -44,6 +47,7 @@ class Routing:
     ramping_since: float = 0.0
     step_since: float = 0.0
     known: bool = True
+    stuck_before: int = 0
     alone: bool = False
     taken_back: str = ""
 
@@ -76,16 +80,14 @@ def share(percentage: float) -> str:
 def failure(counts: Mapping[str, int], wishes: Wishes) -> str:
     """Return why the workflows that ended on a build speak against it, an empty text when they do not.
 
-    ``counts``: number of workflows by status, as the visibility store names it.
+    ``counts``: number of workflows by status, as the visibility store names it, and of those that got stuck.
     """
-    failed = sum(counts.get(status, 0) for status in FAILED_STATUSES)
-    ended = sum(counts.get(status, 0) for status in JUDGED_STATUSES)
+    failed = sum(max(0, counts.get(status, 0)) for status in FAILURES)
+    ended = sum(max(0, counts.get(status, 0)) for status in JUDGED)
     if not failed or failed < wishes.failed_at_least or failed * 100 <= wishes.failed_percent_limit * ended:
         return ""
-    return (
-        f"{failed} of the {ended} workflows that ended on it failed or timed out, which is more than"
-        f" {share(wishes.failed_percent_limit)}"
-    )
+    bad = ", ".join(f"{counts[status]} {words}" for status, words in FAILURES.items() if counts.get(status, 0) > 0)
+    return f"of {ended} workflows {bad}, which is more than {share(wishes.failed_percent_limit)}"
 
 
 def crashes(before: Mapping[str, int], now: Mapping[str, int | None]) -> list[str]:

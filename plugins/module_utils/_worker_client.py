@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,8 +36,11 @@ IDENTITY = "zerospof.temporal"
 CALL_TIMEOUT = timedelta(seconds=5)
 # The server repeats a change of the routing to every partition of every task queue before it answers.
 CHANGE_TIMEOUT = timedelta(seconds=30)
-# Metadata of a build: why it was taken back.
+# Metadata of a build: why it was taken back, and how many workflows were stuck before it got its first share.
 TAKEN_BACK = "zerospof.taken_back"
+STUCK_BEFORE = "zerospof.stuck_before"
+# After five failures of a task in a row the server says so in TemporalReportedProblems, until one succeeds.
+PROBLEMS = ("category=WorkflowTaskFailed", "category=WorkflowTaskTimedOut")
 _STATUS_PREFIX = "WORKER_DEPLOYMENT_VERSION_STATUS_"
 UNVERSIONED = ""
 
@@ -179,7 +183,8 @@ class Deployment:
             step_since=_unix(config.ramping_version_percentage_changed_time) if ramping else 0,
             known=known,
             alone=known and not current and not ramping and await self._nobody_else_polls(build),
-            taken_back=await self._taken_back(build) if known else "",
+            stuck_before=(notes := await self._notes(build) if known else {}).get(STUCK_BEFORE, 0),
+            taken_back=notes.get(TAKEN_BACK, ""),
         )
 
     async def _describe(self, build: str) -> Any:  # noqa: ANN401
@@ -190,9 +195,9 @@ class Deployment:
             timeout=CALL_TIMEOUT,
         )
 
-    async def _taken_back(self, build: str) -> str:
+    async def _notes(self, build: str) -> dict[str, Any]:
         entries = (await self._describe(build)).worker_deployment_version_info.metadata.entries
-        return json.loads(entries[TAKEN_BACK].data) if TAKEN_BACK in entries else ""
+        return {name: json.loads(entries[name].data) for name in (TAKEN_BACK, STUCK_BEFORE) if name in entries}
 
     async def _queues_of(self, build: str) -> list[tuple[str, str]]:
         """Return the names and kinds of the task queues that workers of ``build`` have served."""
@@ -225,6 +230,26 @@ class Deployment:
             ]
             found.append(replace(row, polled=min(last, default=0.0) >= since))
         return found
+
+    async def stuck(self, build: str) -> int:
+        """Return how many workflows on the task queues of ``build`` do not get on, whichever build they are on.
+
+        One that has never got on at all is on none.
+        """
+        service = await self._service()
+        queues = sorted({name for name, kind in await self._queues_of(build) if kind == "workflow"})
+        if not queues:
+            return 0
+        answer = await service.count_workflow_executions(
+            CountWorkflowExecutionsRequest(
+                namespace=self._namespace,
+                query=f"TaskQueue IN ({', '.join(map(repr, queues))}) AND ExecutionStatus = 'Running'"
+                f" AND TemporalReportedProblems IN ({', '.join(map(repr, PROBLEMS))})",
+            ),
+            metadata=self._metadata,
+            timeout=CALL_TIMEOUT,
+        )
+        return answer.count
 
     async def counts(self, build: str, since: float) -> dict[str, int]:
         """Return how many workflows ended on ``build`` since a time, by status."""
@@ -281,16 +306,19 @@ class Deployment:
             timeout=CHANGE_TIMEOUT,
         )
 
-    async def note(self, build: str, reason: str) -> None:
-        """Remember why ``build`` was taken back, or forget it when there is no reason."""
+    async def note(self, build: str, notes: Mapping[str, Any]) -> None:
+        """Remember something of ``build``, and forget what is empty."""
         service = await self._service()
-        entry = Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(reason).encode())
         await service.update_worker_deployment_version_metadata(
             UpdateWorkerDeploymentVersionMetadataRequest(
                 namespace=self._namespace,
                 deployment_version=self._version(build),
-                upsert_entries={TAKEN_BACK: entry} if reason else {},
-                remove_entries=[] if reason else [TAKEN_BACK],
+                upsert_entries={
+                    name: Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(value).encode())
+                    for name, value in notes.items()
+                    if value
+                },
+                remove_entries=[name for name, value in notes.items() if not value],
                 identity=IDENTITY,
             ),
             metadata=self._metadata,
@@ -299,7 +327,7 @@ class Deployment:
 
     async def take_back(self, build: str, reason: str) -> None:
         """Take ``build``, which ramps, out of the traffic; first remember why, so that nobody begins it anew."""
-        await self.note(build, reason)
+        await self.note(build, {TAKEN_BACK: reason})
         await self.ramp("", 0)
 
 

@@ -84,7 +84,7 @@ async def roll_back(module: AnsibleModule) -> tuple[_rollout.Routing, _rollout.R
         await deployment.take_back(before.ramping, module.params["reason"])
     else:
         if before.current:
-            await deployment.note(before.current, module.params["reason"])
+            await deployment.note(before.current, {_worker_client.TAKEN_BACK: module.params["reason"]})
         await deployment.promote(action.reason)
     return before, await deployment.routing(), action
 

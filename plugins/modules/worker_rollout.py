@@ -44,7 +44,9 @@ options:
     type: float
     default: 60
   failed_percent_limit:
-    description: Of the workflows that ended on the build since it began, as many percent may have failed or timed out.
+    description:
+      - Of the workflows that ended on the build since it began, this share may have failed or timed out.
+      - One of the task queue that has got stuck since, because its tasks fail again and again, counts like a failed one.
     type: float
     default: 5
   failed_at_least:
@@ -113,7 +115,9 @@ routing:
   type: dict
   sample: {current: 1.0.0, ramping: 1.1.0, percentage: 10}
 counts:
-  description: How many workflows ended on the build since it began, by status, as the host that leads saw them.
+  description:
+    - How many workflows ended on the build since it began, by status, as the host that leads saw them.
+    - V(Stuck) are those whose tasks fail again and again.
   returned: success
   type: dict
   sample: {Completed: 120}
@@ -193,6 +197,7 @@ class Rollout:
             troubles += await self._deployment.unpolled(self._build, time.time() - POLL_SECONDS)
             if self.routing.ramping == self._build:
                 self.counts = await self._deployment.counts(self._build, self.routing.ramping_since)
+                self.counts[_rollout.STUCK] = await self._deployment.stuck(self._build) - self.routing.stuck_before
         return troubles
 
     async def carry_out(self, action: _rollout.Action) -> None:
@@ -203,6 +208,9 @@ class Rollout:
         """
         try:
             if action.kind == _rollout.RAMP:
+                if self.routing.ramping != self._build:
+                    stuck = await self._deployment.stuck(self._build)
+                    await self._deployment.note(self._build, {_worker_client.STUCK_BEFORE: stuck})
                 await self._deployment.ramp(self._build, action.percentage)
             elif action.kind == _rollout.PROMOTE:
                 await self._deployment.promote(self._build)
@@ -237,7 +245,7 @@ class Rollout:
                     reason = f"no worker of build {self._build} has polled yet"
                 else:
                     if self._module.params["again"] and self.routing.taken_back and self._leads:
-                        await self._deployment.note(self._build, "")
+                        await self._deployment.note(self._build, {_worker_client.TAKEN_BACK: ""})
                         continue
                     action = _rollout.decide(
                         self._build, self.routing, self.counts, troubles, self._wishes, time.time()

@@ -145,6 +145,9 @@ def test_workers_that_cannot_work_get_no_share() -> None:
         ({"Completed": 94, "Failed": 4, "TimedOut": 2}, {}, True),
         ({"Failed": 1}, {}, True),
         ({"Failed": 1}, {"failed_at_least": 2}, False),
+        ({"Completed": 2, "Stuck": 1}, {}, True),
+        # What was stuck before got on.
+        ({"Completed": 2, "Stuck": -3}, {}, False),
         ({"Failed": 2}, {"failed_at_least": 2}, True),
         ({"Completed": 1, "Failed": 1}, {"failed_percent_limit": 50}, False),
         # What people stop says nothing about the build, and what goes on as another run has not ended.
@@ -159,7 +162,10 @@ def test_failed_workflows_speak_against_a_build(counts: dict, wishes: dict, fail
 
 def test_the_reason_has_the_numbers() -> None:
     assert decide(ramping(), {"Completed": 1, "TimedOut": 3}).reason == (
-        "3 of the 4 workflows that ended on it failed or timed out, which is more than 5 %"
+        "of 4 workflows 3 timed out, which is more than 5 %"
+    )
+    assert decide(ramping(), {"Failed": 2, "Stuck": 1}).reason == (
+        "of 3 workflows 2 failed, 1 got stuck, which is more than 5 %"
     )
 
 

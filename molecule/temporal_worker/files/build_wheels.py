@@ -30,7 +30,8 @@ EDITS = {
         ),
         "src/networking_worker/workflows.py": (
             '        workflow.logger.info("begin',
-            '        activities.crash()\n        workflow.logger.info("begin',
+            "        with workflow.unsafe.sandbox_unrestricted():\n            activities.crash()\n"
+            '        workflow.logger.info("begin',
         ),
     },
 }
