@@ -57,7 +57,7 @@ class Wishes:
     """The steps in percent, how long each is held, and how many workflows may fail."""
 
     steps: tuple[float, ...] = (1.0, 10.0, 50.0, ALL)
-    hold_seconds: float = 60.0
+    hold_seconds: float = 120.0
     failed_percent_limit: float = 5.0
     failed_at_least: int = 1
 

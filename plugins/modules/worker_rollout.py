@@ -40,13 +40,15 @@ options:
     type: float
     default: 101
   hold_seconds:
-    description: How long every share is held.
+    description:
+      - How long every share is held.
+      - The server takes about a minute to call a workflow stuck, so less than that shows only what fails or crashes.
     type: float
-    default: 60
+    default: 120
   failed_percent_limit:
     description:
       - Of the workflows that ended on the build since it began, this share may have failed or timed out.
-      - One of the task queue that has got stuck since, because its tasks fail again and again, counts like a failed one.
+      - A workflow that has got stuck since, because its tasks fail again and again, counts like a failed one.
     type: float
     default: 5
   failed_at_least:
@@ -126,7 +128,7 @@ plan:
   returned: in check mode
   type: list
   elements: str
-  sample: [give it 1 %, watch it for 60 s, give it everything]
+  sample: [give it 1 %, watch it for 120 s, give it everything]
 """
 
 import asyncio
@@ -285,7 +287,7 @@ def main() -> None:
             "build": {"type": "str", "required": True},
             "steps": {"type": "list", "elements": "float", "default": [1, 10, 50, 100]},
             "until": {"type": "float", "default": 101},
-            "hold_seconds": {"type": "float", "default": 60},
+            "hold_seconds": {"type": "float", "default": 120},
             "failed_percent_limit": {"type": "float", "default": 5},
             "failed_at_least": {"type": "int", "default": 1},
             "first_only": {"type": "bool", "default": False},

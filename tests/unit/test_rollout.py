@@ -105,10 +105,10 @@ def test_the_plan_of_a_new_build_is_every_step() -> None:
 
 
 def test_a_rollout_that_was_interrupted_goes_on_with_its_share() -> None:
-    assert decide(ramping(10, held=20)) == Action(_rollout.WAIT, "it gets 10 %", 10, 40)
-    assert decide(ramping(10, held=60)).percentage == 50
+    assert decide(ramping(10, held=20)) == Action(_rollout.WAIT, "it gets 10 %", 10, 100)
+    assert decide(ramping(10, held=120)).percentage == 50
     # Another one has wanted other steps.
-    assert decide(ramping(30, held=60)).percentage == 50
+    assert decide(ramping(30, held=120)).percentage == 50
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_rollout_that_was_interrupted_goes_on_with_its_share() -> None:
     [
         (Routing(current=NEW), _rollout.DONE),
         (CURRENT, _rollout.RAMP),
-        (ramping(100, held=60), _rollout.PROMOTE),
+        (ramping(100, held=120), _rollout.PROMOTE),
         (ramping(10, build="1.2.0"), _rollout.REFUSE),
         (Routing(), _rollout.RAMP),
         (Routing(alone=True), _rollout.PROMOTE),
