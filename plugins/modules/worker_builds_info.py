@@ -13,13 +13,6 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - A build is needed while it is declared, is current, ramps, or has pinned workflows that have not ended. The server
     looks for those every few minutes.
-attributes:
-  check_mode:
-    description: Reads only.
-    support: full
-  diff_mode:
-    description: Nothing changes.
-    support: none
 options:
   declared:
     description: The build that the host is to run.
@@ -29,7 +22,7 @@ options:
     description: The units of the host by build.
     type: dict
     default: {}
-extends_documentation_fragment: [zerospof.temporal.worker_deployment]
+extends_documentation_fragment: [zerospof.temporal.worker_deployment, zerospof.temporal.reads_only]
 seealso:
   - module: zerospof.temporal.worker_rollout
 """

@@ -123,7 +123,7 @@ def test_a_worker_without_an_authority_speaks_plain_text() -> None:
     assert runner.Settings.from_environment(ENVIRONMENT).tls.read() is False
 
 
-def test_a_versioned_worker_says_of_which_build_it_is(runner: ModuleType) -> None:
+def test_a_versioned_worker_says_of_which_build_it_is() -> None:
     settings = runner.Settings.from_environment(
         ENVIRONMENT | {"TEMPORAL_WORKER_DEPLOYMENT": "networking", "TEMPORAL_WORKER_BUILD": "1.1.0"}
     )
@@ -133,7 +133,7 @@ def test_a_versioned_worker_says_of_which_build_it_is(runner: ModuleType) -> Non
     assert runner.Settings.from_environment(ENVIRONMENT).deployment is None
 
 
-def test_workflows_of_a_versioned_worker_may_move_to_newer_builds(runner: ModuleType) -> None:
+def test_workflows_of_a_versioned_worker_may_move_to_newer_builds() -> None:
     environment = ENVIRONMENT | {"TEMPORAL_WORKER_DEPLOYMENT": "networking", "TEMPORAL_WORKER_BUILD": "1.1.0"}
     settings = runner.Settings.from_environment(environment | {"TEMPORAL_WORKER_VERSIONING_BEHAVIOR": "auto_upgrade"})
     assert settings.deployment.default_versioning_behavior.name == "AUTO_UPGRADE"
@@ -141,6 +141,6 @@ def test_workflows_of_a_versioned_worker_may_move_to_newer_builds(runner: Module
         runner.Settings.from_environment(environment | {"TEMPORAL_WORKER_VERSIONING_BEHAVIOR": "never"})
 
 
-def test_a_deployment_without_a_build_is_unusable(runner: ModuleType) -> None:
+def test_a_deployment_without_a_build_is_unusable() -> None:
     with pytest.raises(runner.UnusableError, match="TEMPORAL_WORKER_BUILD"):
         runner.Settings.from_environment(ENVIRONMENT | {"TEMPORAL_WORKER_DEPLOYMENT": "networking"})
