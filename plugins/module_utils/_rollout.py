@@ -109,7 +109,9 @@ def decide(
     ``counts``: what ended on it since it began to ramp, see ``failure``. ``troubles``: what is wrong with its workers.
     """
     if routing.current == build:
-        return Action(DONE, "it is current")
+        # Somebody found a fault while somebody else made it current.
+        back = f"it is current, although it was taken back: {routing.taken_back}; rollback_workers.yml goes back"
+        return Action(REFUSE, back) if routing.taken_back else Action(DONE, "it is current")
     if routing.ramping not in {"", build}:
         return Action(REFUSE, f"{routing.ramping} gets {share(routing.percentage)}; finish that, or take it back")
     ramps = routing.ramping == build
@@ -177,12 +179,16 @@ def plan(build: str, routing: Routing, wishes: Wishes, now: float) -> list[str]:
 
 @dataclass(frozen=True)
 class Build:
-    """A build that the server knows; times are Unix times, 0 for never. ``polled``: its workers ask for tasks."""
+    """A build that the server knows; times are Unix times, 0 for never.
+
+    ``polled``: its workers ask for tasks. ``taken_back``: why it was taken back, empty when it was not.
+    """
 
     build: str
     status: str
     last_current: float = 0.0
     polled: bool = False
+    taken_back: str = ""
 
 
 def way_back(routing: Routing, builds: Sequence[Build]) -> Action:
@@ -192,9 +198,10 @@ def way_back(routing: Routing, builds: Sequence[Build]) -> Action:
     """
     if routing.ramping:
         return Action(TAKE_BACK, routing.ramping)
-    former = [row for row in builds if row.last_current and row.build != routing.current]
+    # Nor to what was taken back: who goes back twice, after an interruption perhaps, would be where the trouble began.
+    former = [row for row in builds if row.last_current and row.build != routing.current and not row.taken_back]
     if not former:
-        return Action(REFUSE, "no other build was ever current")
+        return Action(REFUSE, "no other build was ever current, but for what was taken back")
     build = max(former, key=lambda row: row.last_current)
     if not build.polled:
         return Action(

@@ -196,6 +196,7 @@ class Deployment:
         )
 
     async def _notes(self, build: str) -> dict[str, Any]:
+        """Return what was noted of ``build``, see ``note``."""
         entries = (await self._describe(build)).worker_deployment_version_info.metadata.entries
         return {name: json.loads(entries[name].data) for name in (TAKEN_BACK, STUCK_BEFORE) if name in entries}
 
@@ -220,15 +221,16 @@ class Deployment:
             if 0 < await self._last_poll(name, kind, f"{self._name}:{build}") < since
         ]
 
-    async def polled_builds(self, since: float) -> list[_rollout.Build]:
-        """Return the builds that the last look saw, and which of them have workers that polled since a time."""
+    async def ways_back(self, since: float) -> list[_rollout.Build]:
+        """Return the builds that the last look saw, whether they have workers that polled since a time, and notes."""
         found = []
         for row in self.builds:
             last = [
                 await self._last_poll(name, kind, f"{self._name}:{row.build}")
                 for name, kind in await self._queues_of(row.build)
             ]
-            found.append(replace(row, polled=min(last, default=0.0) >= since))
+            notes = await self._notes(row.build)
+            found.append(replace(row, polled=min(last, default=0.0) >= since, taken_back=notes.get(TAKEN_BACK, "")))
         return found
 
     async def stuck(self, build: str) -> int:

@@ -77,7 +77,7 @@ async def roll_back(module: AnsibleModule) -> tuple[_rollout.Routing, _rollout.R
     """Go back, except in check mode; return the routing before and after, and what was done."""
     deployment = _worker_client.Deployment(module.params)
     before = await deployment.routing()
-    action = _rollout.way_back(before, await deployment.polled_builds(time.time() - POLL_SECONDS))
+    action = _rollout.way_back(before, await deployment.ways_back(time.time() - POLL_SECONDS))
     if action.kind == _rollout.REFUSE or module.check_mode:
         return before, before, action
     if action.kind == _rollout.TAKE_BACK:

@@ -202,8 +202,8 @@ class Rollout:
                 self.counts[_rollout.STUCK] = await self._deployment.stuck(self._build) - self.routing.stuck_before
         return troubles
 
-    async def carry_out(self, action: _rollout.Action) -> None:
-        """Do what was decided, unless somebody else has changed the routing meanwhile.
+    async def carry_out(self, action: _rollout.Action) -> bool:
+        """Do what was decided; tell whether it was done, and not the routing changed by somebody else meanwhile.
 
         Raises:
             RolloutError: the server refuses.
@@ -220,11 +220,12 @@ class Rollout:
                 await self._deployment.take_back(self._build, action.reason)
         except RPCError as error:
             if CONFLICT in error.message:
-                return
+                return False
             if error.status.name in _frontend.TRANSIENT:
                 raise
             raise RolloutError(f"the server refuses to {action.kind}: {error.message}") from error
         self.changed = True
+        return True
 
     def _within(self, action: _rollout.Action) -> bool:
         if self._module.params["first_only"]:
@@ -253,7 +254,8 @@ class Rollout:
                         self._build, self.routing, self.counts, troubles, self._wishes, time.time()
                     )
                     if action.kind == _rollout.TAKE_BACK:
-                        await self.carry_out(action)
+                        if not await self.carry_out(action):
+                            continue
                         await self.look()
                         return action
                     if action.kind in _rollout.FINAL or not self._within(action):

@@ -115,6 +115,7 @@ def test_a_rollout_that_was_interrupted_goes_on_with_its_share() -> None:
     ("routing", "kind"),
     [
         (Routing(current=NEW), _rollout.DONE),
+        (Routing(current=NEW, taken_back="it crashed"), _rollout.REFUSE),
         (CURRENT, _rollout.RAMP),
         (ramping(100, held=120), _rollout.PROMOTE),
         (ramping(10, build="1.2.0"), _rollout.REFUSE),
@@ -207,6 +208,13 @@ def test_the_way_back_is_to_drop_what_ramps() -> None:
 def test_the_way_back_is_the_build_that_was_current_last() -> None:
     builds = [Build("0.9.0", "drained", 1, True), Build(OLD, "draining", 2, True), Build(NEW, "current", 3, True)]
     assert _rollout.way_back(Routing(current=NEW), builds) == Action(_rollout.PROMOTE, OLD)
+
+
+def test_nobody_goes_back_to_what_was_taken_back() -> None:
+    bad = Build(NEW, "draining", 3, True, "it crashed")
+    builds = [Build("0.9.0", "draining", 1, True), Build(OLD, "current", 2, True), bad]
+    assert _rollout.way_back(CURRENT, builds) == Action(_rollout.PROMOTE, "0.9.0")
+    assert _rollout.way_back(CURRENT, builds[1:]).kind == _rollout.REFUSE
 
 
 def test_there_is_no_way_back_without_workers() -> None:
