@@ -51,6 +51,7 @@ ORDER = (
     "test_backup.py",
     "test_database_loss.py",
     "test_rolling_restart.py",
+    "test_rollout.py",
     "test_scale.py",
     "test_certificates.py",
     "test_verification.py",

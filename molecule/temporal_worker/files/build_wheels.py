@@ -1,4 +1,4 @@
-"""Make the wheelhouse of the scenario: what the machine has, and several builds of the sample.
+"""Make a wheelhouse for tests: what the machine has, and several builds of the sample.
 
 python build_wheels.py WHEELS_OF_THE_MACHINE DIRECTORY
 
@@ -59,7 +59,8 @@ def build(version: str, edits: dict[str, tuple[str, str]], wheels: Path) -> None
 def main(wheels_of_the_machine: Path, target: Path) -> None:
     """Build everything anew."""
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(wheels_of_the_machine, target / "wheels", ignore=shutil.ignore_patterns("networking_worker-*"))
+    made = shutil.ignore_patterns(*(f"networking_worker-{version}-*" for version in EDITS))
+    shutil.copytree(wheels_of_the_machine, target / "wheels", ignore=made)
     for version, edits in EDITS.items():
         build(version, edits, target / "wheels")
     build("1.0.0", {"README.md": ("# networking-worker", "# Another text")}, target / "other")

@@ -1,0 +1,243 @@
+"""Builds come and go under load: no workflow fails, each ends where it began, and a bad build loses what it got."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.api.deployment.v1 import WorkerDeploymentInfo
+from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus
+from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentRequest
+from temporalio.client import Client, WorkflowHandle
+
+from lab import state
+from lab.sample import model, workflows
+from tests.cluster.conftest import ROOT, LiveCluster
+
+# Minutes of a busy machine, which the hour of make test has no room for; molecule/temporal_worker has the short of it.
+pytestmark = pytest.mark.profiles(whole=["basic"])
+
+BUILD_WHEELS = ROOT / "molecule" / "temporal_worker" / "files" / "build_wheels.py"
+QUEUE, DEPLOYMENT = "rolled-queue", "rolled"
+GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vlan": 10, "devices": [{"name": "gate"}]}]}
+HELD = 3
+PAUSE_SECONDS = 0.4
+RESULT_SECONDS = 180
+# The server looks for what is left of a build three minutes after it lost its share, and every three minutes then.
+DRAINED_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The workers of a cluster, with a versioned deployment beside those of the inventory."""
+
+    cluster: LiveCluster
+    artifacts: Path
+
+    def command(self, name: str, build: str, **more: Any) -> list[str]:  # noqa: ANN401
+        """Return the command that runs a playbook with ``build`` declared; ``more`` is its gate, and wishes."""
+        declared = {
+            "name": DEPLOYMENT,
+            "namespace": self.namespace,
+            "task_queue": QUEUE,
+            "package": f"networking-worker=={build}",
+            "versioned": True,
+            "workflows": ["networking_worker.workflows"],
+            "activities": ["networking_worker.activities"],
+            "gate": more.pop("gate", {}),
+        }
+        inventory = self.cluster.view.variable(
+            "temporal_worker_deployments", self.cluster.view.members("temporal_workers")[0]
+        )
+        extra = more | {
+            "temporal_artifact_directory": str(self.artifacts),
+            "temporal_worker_deployments": [*inventory, declared],
+        }
+        return self.cluster.playbook(name, "-e", json.dumps(extra))
+
+    @property
+    def namespace(self) -> str:
+        return self.cluster.view.deployment["namespace"]
+
+    async def run(self, name: str, build: str, *, succeeds: bool = True, **more: Any) -> str:  # noqa: ANN401
+        """Run a playbook, see ``command``, and return what Ansible said."""
+        process = begun(self.command(name, build, **more))
+        said, _ = await asyncio.to_thread(process.communicate)
+        assert (process.returncode == 0) is succeeds, said[-8000:]
+        return said
+
+    async def interrupted(self, client: Client, build: str) -> None:
+        """Begin to roll ``build`` out, and let the control node die in the middle of a step."""
+        process = begun(self.command("deploy_workers", build, steps=[50], hold_seconds=3600))
+        while process.poll() is None and await routing(client) != ("1.0.0", build):
+            await asyncio.sleep(0.5)
+        assert process.poll() is None, process.communicate()[0][-8000:]
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    def present(self, host: str) -> tuple[list[str], list[str]]:
+        """Return the builds of a host: those that have units, and those that are installed."""
+        units = self.cluster.view.on(host, "ls /etc/systemd/system").split()
+        return (
+            sorted({unit.split("-")[-2] for unit in units if unit.startswith(f"temporal-sdk-worker@{DEPLOYMENT}-")}),
+            sorted(self.cluster.view.on(host, f"ls /opt/temporal-workers/{DEPLOYMENT}").split()),
+        )
+
+
+def begun(command: list[str]) -> subprocess.Popen[str]:
+    """Begin a command in a group of its own."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def fleet(cluster: LiveCluster, tmp_path: Path) -> Iterator[Fleet]:
+    """Builds to declare; afterwards the cluster has the workers of its inventory alone."""
+    wheels = state.cache_root() / "artifacts" / "wheels"
+    subprocess.run([sys.executable, str(BUILD_WHEELS), str(wheels), str(tmp_path / "artifacts")], check=True)
+    yield Fleet(cluster, tmp_path / "artifacts")
+    back = cluster.run("deploy_workers")
+    assert back.code == 0, back.reasons
+
+
+async def deployment(client: Client) -> WorkerDeploymentInfo:
+    """Return what the server knows of the deployment."""
+    request = DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=DEPLOYMENT)
+    return (await client.workflow_service.describe_worker_deployment(request)).worker_deployment_info
+
+
+async def drained(client: Client) -> None:
+    """Wait until all builds but the current one have drained, or never had work."""
+    done = {"CURRENT", "DRAINED", "INACTIVE", "CREATED"}
+    while not done.issuperset(
+        WorkerDeploymentVersionStatus.Name(row.status).removeprefix("WORKER_DEPLOYMENT_VERSION_STATUS_")
+        for row in (await deployment(client)).version_summaries
+    ):
+        await asyncio.sleep(5)
+
+
+async def routing(client: Client) -> tuple[str, str]:
+    """Return the builds that are current and that ramp."""
+    config = (await deployment(client)).routing_config
+    return config.current_deployment_version.build_id, config.ramping_deployment_version.build_id
+
+
+async def start(client: Client, *, hold: bool = False) -> tuple[model.Change, WorkflowHandle]:
+    """Start one change of the network."""
+    change = model.Change(f"rolled-{uuid.uuid4().hex[:8]}", 10, [model.Device("device")], hold=hold)
+    handle = await client.start_workflow(workflows.ConfigureNetwork.run, change, id=change.change_id, task_queue=QUEUE)
+    return change, handle
+
+
+async def builds(handle: WorkflowHandle) -> set[str]:
+    """Return the builds that have done anything of a workflow."""
+    return {
+        event.workflow_task_completed_event_attributes.deployment_version.build_id
+        for event in (await handle.fetch_history()).events
+        if event.HasField("workflow_task_completed_event_attributes")
+    }
+
+
+async def on_hold(handle: WorkflowHandle) -> None:
+    """Wait until a workflow waits for its approval."""
+    while (await handle.query(workflows.ConfigureNetwork.progress)).stage != "waiting for approval":
+        await asyncio.sleep(0.5)
+
+
+@contextlib.asynccontextmanager
+async def load(client: Client) -> AsyncIterator[list[tuple[model.Change, WorkflowHandle]]]:
+    """Start changes all the time; yield the list of them, which grows. One that cannot be started ends the test."""
+    started: list[tuple[model.Change, WorkflowHandle]] = []
+
+    async def go_on() -> None:
+        while True:
+            started.append(await start(client))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    task = asyncio.ensure_future(go_on())
+    try:
+        yield started
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def judge(started: list[tuple[model.Change, WorkflowHandle]]) -> dict[str, int]:
+    """Look at what became of every change; return how many each build did."""
+    done: dict[str, int] = {}
+    for change, handle in started:
+        assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
+        by = await builds(handle)
+        assert len(by) == 1, f"{change.change_id} was done by {by}"
+        build = by.pop()
+        done[build] = done.get(build, 0) + 1
+    return done
+
+
+async def come_and_go(fleet: Fleet) -> None:
+    """What the test promises, in the order in which it happens to people."""
+    workers = fleet.cluster.view.members("temporal_workers")
+    client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
+    # Nobody serves the queue yet, so it needs no steps.
+    await fleet.run("deploy_workers", "1.0.0")
+    assert await routing(client) == ("1.0.0", "")
+    held = [await start(client, hold=True) for _ in range(HELD)]
+    for _, handle in held:
+        await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
+    async with load(client) as started:
+        await fleet.interrupted(client, "1.1.0")
+        assert await routing(client) == ("1.0.0", "1.1.0")
+        said = await fleet.run("deploy_workers", "1.1.0", gate=GATE, steps=[50], hold_seconds=5)
+        assert "50 % of the workflows" in said
+        assert await routing(client) == ("1.1.0", "")
+        newest = await start(client)
+        assert await judge([newest]) == {"1.1.0": 1}
+
+        # It stands beside both others, fails its gate and gets nothing.
+        why = await fleet.run("deploy_workers", "1.4.0", succeeds=False, gate={**GATE, "timeout_seconds": 5})
+        assert "build 1.4.0 of rolled does not pass its gate" in why
+        assert await routing(client) == ("1.1.0", "")
+        assert fleet.present(workers[0])[0] == ["1.0.0", "1.1.0", "1.4.0"]
+
+        # Without a gate it gets half, crashes, and loses it long before its time is over.
+        why = await fleet.run("deploy_workers", "1.4.0", succeeds=False, steps=[50, 100], hold_seconds=600)
+        assert "ended by itself" in why
+        assert await routing(client) == ("1.1.0", "")
+        assert "Declare 1.0.0" in await fleet.run("rollback_workers", "1.4.0", deployments=[DEPLOYMENT])
+        assert await routing(client) == ("1.0.0", "")
+    # Not one failed, and what the crashing build had begun to look at was done by others.
+    shares = await judge(started)
+    print(f"changes by build: {shares}")
+    assert set(shares) == {"1.0.0", "1.1.0"}, shares
+    for _, handle in held:
+        await handle.signal(workflows.ConfigureNetwork.approve, "somebody")
+    assert await judge(held) == {"1.0.0": HELD}
+
+    # What nobody needs any more goes with the next run.
+    await asyncio.wait_for(drained(client), DRAINED_SECONDS)
+    await fleet.run("deploy_workers", "1.0.0")
+    for host in workers:
+        assert fleet.present(host) == (["1.0.0"], ["1.0.0"])
+
+
+def test_builds_come_and_go_and_no_workflow_notices(fleet: Fleet) -> None:
+    asyncio.run(come_and_go(fleet))
