@@ -17,6 +17,10 @@ BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+]*$")
 UNIT = re.compile(r"^temporal-sdk-worker@(?P<name>.+)-(?P<build>[^-]+)-[0-9]+\.service$")
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
 
+# So many builds of a versioned deployment have ports for metrics on a host: what ramps, what is current, and older ones
+# that still have pinned workflows.
+BUILDS_SIDE_BY_SIDE = 4
+
 # What a worker polls for, and the option that has what it serves of it.
 KINDS = {"workflow": "workflows", "activity": "activities"}
 
@@ -75,6 +79,11 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         found.append(f"{name} is {fewest}; at least 1 is needed, and to have none leave the deployment out")
     elif fewest > most:
         found.append(f"instances_min is {fewest} and instances_max {most}; the most cannot be less than the fewest")
+    elif fewest < most and deployment["versioned"]:
+        found.append(
+            f"instances_min is {fewest} and instances_max {most}, and it is versioned; the agent follows the load of a"
+            " task queue and not that of each build, so give instances instead"
+        )
     elif fewest < most and not deployment["metrics_port"]:
         found.append(
             f"instances_min is {fewest} and instances_max {most}, and there is no metrics_port; the agent reads in the"
@@ -82,11 +91,6 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         )
     if deployment["graceful_shutdown_seconds"] < 0:
         found.append(f"graceful_shutdown_seconds is {deployment['graceful_shutdown_seconds']}; it cannot be negative")
-    if deployment["versioned"] and deployment["metrics_port"]:
-        found.append(
-            "a versioned deployment has no metrics_port, and so no bounds for the number of its instances: its builds"
-            " run side by side, and two cannot have the same port"
-        )
     if deployment["gate"] and not deployment["versioned"]:
         found.append("a gate is for a versioned deployment; say versioned: true")
     if not deployment["workflows"] and not deployment["activities"]:
@@ -107,21 +111,32 @@ def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
     owner: dict[int, str] = {}
     found = []
     for deployment in deployments:
-        first = deployment["metrics_port"]
-        for port in range(first, first + deployment["instances_max"]) if first else ():
+        for port in sorted(
+            port for number in range(1, deployment["instances_max"] + 1) for port in metrics_ports(deployment, number)
+        ):
             other = owner.setdefault(port, deployment["name"])
             if other != deployment["name"]:
                 found.append(f"{deployment['name']}: metrics port {port} of an instance is taken by {other}")
     return found
 
 
+def metrics_ports(deployment: Mapping[str, Any], number: int) -> list[int]:
+    """Return the ports that instance ``number`` may have for its metrics, none where it is to have none.
+
+    An instance of a versioned deployment takes the first that no other build of it has.
+    """
+    first = deployment["metrics_port"]
+    builds = BUILDS_SIDE_BY_SIDE if deployment["versioned"] else 1
+    return [first + build * deployment["instances_max"] + number - 1 for build in range(builds)] if first else []
+
+
 def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
     """Return the instances of ``host``.
 
-    Each is ``{unit, identity, number, optional, metrics_port, polls, version, deployment}``.
+    Each is ``{unit, identity, number, optional, metrics_ports, polls, version, deployment}``.
 
     ``optional``: it runs only when the load asks for it. ``polls``: the kinds of tasks that it serves. ``version``: see
-    ``version``.
+    ``version``. ``metrics_ports``: see there.
     """
     return [
         {
@@ -131,7 +146,7 @@ def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[st
             "optional": number > deployment["instances_min"],
             "polls": [kind for kind, what in KINDS.items() if deployment[what]],
             "version": version(deployment),
-            "metrics_port": deployment["metrics_port"] + number - 1 if deployment["metrics_port"] else 0,
+            "metrics_ports": metrics_ports(deployment, number),
             "deployment": deployment,
         }
         for deployment in deployments
@@ -192,7 +207,7 @@ def scaled(
             },
         )
         row["units"].append(instance["unit"])
-        row["metrics"].append(f"{address}:{instance['metrics_port']}")
+        row["metrics"].append(f"{address}:{instance['metrics_ports'][0]}")
     return list(found.values())
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 import sys
 import textwrap
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -139,6 +143,39 @@ def test_workflows_of_a_versioned_worker_may_move_to_newer_builds() -> None:
     assert settings.deployment.default_versioning_behavior.name == "AUTO_UPGRADE"
     with pytest.raises(runner.UnusableError, match="not pinned or auto_upgrade"):
         runner.Settings.from_environment(environment | {"TEMPORAL_WORKER_VERSIONING_BEHAVIOR": "never"})
+
+
+@contextlib.contextmanager
+def taken_port() -> Iterator[int]:
+    """A port that somebody has."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_builds_side_by_side_have_metrics_of_their_own() -> None:
+    with taken_port() as taken, taken_port() as free:
+        pass
+    with socket.create_server(("127.0.0.1", taken)):
+        settings = runner.Settings.from_environment(
+            ENVIRONMENT
+            | {
+                "TEMPORAL_WORKER_DEPLOYMENT": "networking",
+                "TEMPORAL_WORKER_BUILD": "1.1.0",
+                "TEMPORAL_WORKER_METRICS_ADDRESS": f"127.0.0.1:{taken} 127.0.0.1:{free}",
+            }
+        )
+        runtime = runner.runtime_of(settings)
+        runtime.metric_meter.create_counter("served").add(1)
+        text = urllib.request.urlopen(f"http://127.0.0.1:{free}/metrics", timeout=10).read().decode()
+    assert 'worker_build="1.1.0"' in text
+
+
+def test_a_worker_without_its_metrics_ends() -> None:
+    with taken_port() as taken:
+        settings = runner.Settings.from_environment(
+            ENVIRONMENT | {"TEMPORAL_WORKER_METRICS_ADDRESS": f"127.0.0.1:{taken}"}
+        )
+        assert asyncio.run(runner.serve(settings, runner.Program())) == runner.FAILED
 
 
 def test_a_deployment_without_a_build_is_unusable() -> None:

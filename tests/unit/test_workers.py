@@ -48,7 +48,7 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"build": "1/0"}, "build '1/0'"),
         ({"instances": 0}, "instances is 0; at least 1 is needed"),
         ({"instances_min": 0, "instances_max": 3}, "instances_min is 0; at least 1 is needed"),
-        ({"versioned": True, "metrics_port": 9300}, "a versioned deployment has no metrics_port"),
+        ({"versioned": True, "metrics_port": 9300, "instances_max": 3}, "instances_max 3, and it is versioned"),
         ({"gate": {"workflow": "Check"}}, "a gate is for a versioned deployment"),
         ({"instances_min": 3}, "instances_min is 3 and instances_max 1; the most cannot be less"),
         ({"instances": 3, "instances_max": 2}, "instances_min is 3 and instances_max 2; the most cannot be less"),
@@ -103,7 +103,17 @@ def test_each_instance_has_a_unit_an_identity_and_a_port() -> None:
         "temporal-sdk-worker@networking-1.0.0-2.service",
     ]
     assert [worker["identity"] for worker in found] == ["networking@worker-a#1", "networking@worker-a#2"]
-    assert [worker["metrics_port"] for worker in found] == [9200, 9201]
+    assert [worker["metrics_ports"] for worker in found] == [[9200], [9201]]
+
+
+def test_builds_of_a_versioned_deployment_have_ports_side_by_side() -> None:
+    many = {"instances": 2, "metrics_port": 9200, "versioned": True}
+    found = _workers.workers(_workers.complete([GOOD | many]), "worker-a")
+    assert [worker["metrics_ports"] for worker in found] == [[9200, 9202, 9204, 9206], [9201, 9203, 9205, 9207]]
+    assert problems(many, {"name": "b", "metrics_port": 9208}) == []
+    assert problems(many, {"name": "b", "metrics_port": 9207}) == [
+        "b: metrics port 9207 of an instance is taken by networking"
+    ]
 
 
 def test_the_number_of_instances_is_fixed_unless_bounds_are_given() -> None:

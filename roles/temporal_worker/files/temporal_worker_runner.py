@@ -23,7 +23,8 @@ Worker:
     TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS   time that running activities get to end (30)
     TEMPORAL_WORKER_MAX_CONCURRENT_ACTIVITIES, TEMPORAL_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS    slots (100 each)
     TEMPORAL_WORKER_MAX_CACHED_WORKFLOWS        workflows kept in memory between their tasks (1000)
-    TEMPORAL_WORKER_METRICS_ADDRESS             host:port of Prometheus metrics; none when empty
+    TEMPORAL_WORKER_METRICS_ADDRESS             host:port of Prometheus metrics, none when empty; of several,
+                                                separated by spaces, the first that is free
     TEMPORAL_WORKER_LOG_LEVEL                   INFO
 
 Exit codes: 0 stopped as asked, 1 the worker failed or tasks outlived their time, 2 it cannot be served as configured.
@@ -32,6 +33,7 @@ Exit codes: 0 stopped as asked, 1 the worker failed or tasks outlived their time
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import os
@@ -121,7 +123,7 @@ class Settings:
     max_concurrent_activities: int
     max_concurrent_workflow_tasks: int
     max_cached_workflows: int
-    metrics_address: str
+    metrics_addresses: tuple[str, ...]
     log_level: str
     deployment: WorkerDeploymentConfig | None
     token: str = field(repr=False)
@@ -158,7 +160,7 @@ class Settings:
                 max_concurrent_activities=int(own.get("MAX_CONCURRENT_ACTIVITIES", "100")),
                 max_concurrent_workflow_tasks=int(own.get("MAX_CONCURRENT_WORKFLOW_TASKS", "100")),
                 max_cached_workflows=int(own.get("MAX_CACHED_WORKFLOWS", "1000")),
-                metrics_address=own.get("METRICS_ADDRESS", ""),
+                metrics_addresses=tuple(own.get("METRICS_ADDRESS", "").split()),
                 log_level=own.get("LOG_LEVEL", "INFO").upper(),
                 deployment=versioned(own),
                 token=values.get("TEMPORAL_API_KEY", ""),
@@ -373,6 +375,25 @@ class Link:
             return error.message or error.status.name
 
 
+def runtime_of(settings: Settings) -> Runtime:
+    """Return a runtime with its metrics at the first address that no other build of this worker has.
+
+    Raises:
+        RuntimeError, ValueError: none is free.
+    """
+    tags = {"worker_build": settings.deployment.version.build_id} if settings.deployment else {}
+    *others, last = settings.metrics_addresses or ("",)
+    for address in others:
+        with contextlib.suppress(RuntimeError, ValueError):
+            return _runtime(address, tags)
+    return _runtime(last, tags)
+
+
+def _runtime(metrics_address: str, tags: Mapping[str, str]) -> Runtime:
+    metrics = PrometheusConfig(bind_address=metrics_address) if metrics_address else None
+    return Runtime(telemetry=TelemetryConfig(metrics=metrics, global_tags=tags))
+
+
 async def serve(settings: Settings, program: Program) -> int:
     """Serve until a signal; return the exit code."""
     stop = asyncio.Event()
@@ -380,8 +401,11 @@ async def serve(settings: Settings, program: Program) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
 
-    metrics = PrometheusConfig(bind_address=settings.metrics_address) if settings.metrics_address else None
-    link = Link(settings, Runtime(telemetry=TelemetryConfig(metrics=metrics)))
+    try:
+        link = Link(settings, runtime_of(settings))
+    except (RuntimeError, ValueError) as error:
+        log.error("no metrics on %s: %s", " ".join(settings.metrics_addresses), error)
+        return FAILED
     opening = asyncio.ensure_future(link.open())
     await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():
