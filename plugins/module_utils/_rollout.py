@@ -258,10 +258,14 @@ def steps(value: object) -> list[float]:
     return sorted(found)
 
 
-def rollouts(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]], names: object = ()) -> dict[str, Any]:
-    """Return what ``hosts`` declare of versioned workers: ``{rollouts: [{name, build, hosts}], problems: [...]}``.
+def rollouts(
+    hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]], names: object = (), reached: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what ``hosts`` declare of versioned workers: ``{rollouts: [{name, build, hosts}], unknown, problems}``.
 
-    ``names``: of these deployments alone, as a list or as text; of all when there are none.
+    ``names``: of these deployments alone, as a list or as text; of all when there are none. ``reached``: hosts of the
+    run, all when there are none. ``unknown``: one sentence for each name that nobody declares; ``problems``: all that
+    speaks against a rollout, these among them.
     """
     wanted = _rolling.names(names, "deployments", "networking,reports")
     found: dict[str, _Declared] = {}
@@ -272,14 +276,19 @@ def rollouts(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]], na
             row = found.setdefault(deployment["name"], _Declared(deployment))
             row.hosts.append(host)
             row.builds.setdefault(deployment["build"], []).append(host)
+    unknown = [f"{name}: no host has a versioned deployment of this name" for name in wanted if name not in found]
+    problems = list(unknown)
+    for name, row in found.items():
+        if len(row.builds) > 1:
+            problems.append(
+                f"{name}: {' and '.join(_places(row.builds))} are declared; every host has to have the same build"
+            )
+        if left_out := [host for host in row.hosts if reached and host not in reached]:
+            problems.append(f"{name}: --limit leaves out {', '.join(left_out)}; all hosts that have it have to watch")
     return {
         "rollouts": [
             {"name": name, "build": row.deployment["build"], "hosts": row.hosts} for name, row in found.items()
         ],
-        "problems": [f"{name}: no host has a versioned deployment of this name" for name in wanted if name not in found]
-        + [
-            f"{name}: {' and '.join(_places(row.builds))} are declared; every host has to have the same build"
-            for name, row in found.items()
-            if len(row.builds) > 1
-        ],
+        "unknown": unknown,
+        "problems": problems,
     }

@@ -36,6 +36,8 @@ IDENTITY = "zerospof.temporal"
 CALL_TIMEOUT = timedelta(seconds=5)
 # The server repeats a change of the routing to every partition of every task queue before it answers.
 CHANGE_TIMEOUT = timedelta(seconds=30)
+# A poll lasts a minute when there is nothing to do, and is written down when it begins.
+POLL_SECONDS = 90.0
 # Metadata of a build: why it was taken back, and how many workflows were stuck before it got its first share.
 TAKEN_BACK = "zerospof.taken_back"
 STUCK_BEFORE = "zerospof.stuck_before"

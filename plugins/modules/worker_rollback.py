@@ -69,17 +69,16 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend
 with contextlib.suppress(ImportError):
     from temporalio.service import RPCError
 
-# A poll lasts a minute when there is nothing to do, and is written down when it begins.
-POLL_SECONDS = 90.0
-
 
 async def roll_back(module: AnsibleModule) -> tuple[_rollout.Routing, _rollout.Routing, _rollout.Action]:
-    """Go back, except in check mode; return the routing before and after, and what was done."""
+    """Go back, except in check mode; return the routing before and after, and what was, or would be, done."""
     deployment = _worker_client.Deployment(module.params)
     before = await deployment.routing()
-    action = _rollout.way_back(before, await deployment.ways_back(time.time() - POLL_SECONDS))
+    action = _rollout.way_back(before, await deployment.ways_back(time.time() - _worker_client.POLL_SECONDS))
     if action.kind == _rollout.REFUSE or module.check_mode:
-        return before, before, action
+        # Of a promotion, the reason is the build.
+        planned = _rollout.after(action, action.reason, before, time.time()) if module.check_mode else before
+        return before, planned, action
     if action.kind == _rollout.TAKE_BACK:
         await deployment.take_back(before.ramping, module.params["reason"])
     else:

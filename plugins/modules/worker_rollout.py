@@ -144,8 +144,6 @@ with contextlib.suppress(ImportError):
     from temporalio.service import RPCError
 
 LOOK_SECONDS = 2.0
-# A poll lasts a minute when there is nothing to do, and is written down when it begins.
-POLL_SECONDS = 90.0
 HELD = "held"
 CONFLICT = "conflict token mismatch"
 
@@ -181,8 +179,8 @@ class Rollout:
         for unit in self._module.params["units"]:
             _, text, _ = self._module.run_command(["systemctl", "show", "--property=ActiveState,NRestarts", unit])
             values = dict(line.partition("=")[::2] for line in text.splitlines())
-            # Between two starts it is activating.
-            runs = values.get("ActiveState") in {"active", "activating", "reloading"}
+            # Between two starts it is activating; one that somebody restarts is deactivating before.
+            runs = values.get("ActiveState") in {"active", "activating", "reloading", "deactivating"}
             found[unit] = int(values.get("NRestarts") or 0) if runs else None
         return found
 
@@ -196,7 +194,7 @@ class Rollout:
         self._restarts = self._restarts or {unit: number for unit, number in now.items() if number is not None}
         troubles = _rollout.crashes(self._restarts, now)
         if self._leads:
-            troubles += await self._deployment.unpolled(self._build, time.time() - POLL_SECONDS)
+            troubles += await self._deployment.unpolled(self._build, time.time() - _worker_client.POLL_SECONDS)
             if self.routing.ramping == self._build:
                 self.counts = await self._deployment.counts(self._build, self.routing.ramping_since)
                 self.counts[_rollout.STUCK] = await self._deployment.stuck(self._build) - self.routing.stuck_before
@@ -227,11 +225,6 @@ class Rollout:
         self.changed = True
         return True
 
-    def _within(self, action: _rollout.Action) -> bool:
-        if self._module.params["first_only"]:
-            return action.kind == _rollout.PROMOTE and self.routing.alone
-        return _rollout.within(action, self._module.params["until"])
-
     async def run(self) -> _rollout.Action:
         """Look and act until there is nothing left to do; return the last action.
 
@@ -246,6 +239,8 @@ class Rollout:
                 troubles = await self.look()
                 if not self.routing.known:
                     reason = f"no worker of build {self._build} has polled yet"
+                elif self._module.params["first_only"] and not self.routing.alone:
+                    return _rollout.Action(_rollout.WAIT, "somebody serves its task queues")
                 else:
                     if self._module.params["again"] and self.routing.taken_back and self._leads:
                         await self._deployment.note(self._build, {_worker_client.TAKEN_BACK: ""})
@@ -258,7 +253,11 @@ class Rollout:
                             continue
                         await self.look()
                         return action
-                    if action.kind in _rollout.FINAL or not self._within(action):
+                    if troubles and action.reason == "; ".join(troubles) and not self._module.params["first_only"]:
+                        # Before the host that leads gives it a share: nobody would watch here any more.
+                        await self._deployment.note(self._build, {_worker_client.TAKEN_BACK: action.reason})
+                        self.changed = True
+                    if action.kind in _rollout.FINAL or not _rollout.within(action, self._module.params["until"]):
                         return action
                     if action.kind == _rollout.WAIT:
                         quiet_since = time.monotonic()

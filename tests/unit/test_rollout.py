@@ -268,6 +268,7 @@ def test_rollouts_are_the_versioned_deployments_of_the_hosts() -> None:
             {"name": "networking", "build": OLD, "hosts": ["a", "b"]},
             {"name": "more", "build": OLD, "hosts": ["b"]},
         ],
+        "unknown": [],
         "problems": [],
     }
     assert [row["name"] for row in _rollout.rollouts("abc", hostvars, "[more]")["rollouts"]] == ["more"]
@@ -278,6 +279,17 @@ def test_hosts_that_do_not_agree_are_a_problem() -> None:
     assert _rollout.rollouts("ab", hostvars)["problems"] == [
         "networking: 1 on a and 2 on b are declared; every host has to have the same build"
     ]
-    assert _rollout.rollouts("ab", hostvars, ["absent"])["problems"] == [
-        "absent: no host has a versioned deployment of this name"
+    assert _rollout.rollouts("ab", hostvars)["unknown"] == []
+
+
+def test_a_name_that_nobody_declares_is_unknown() -> None:
+    found = _rollout.rollouts("a", {"a": {"temporal_worker_deployments": [declared()]}}, ["absent"])
+    assert found["problems"] == found["unknown"] == ["absent: no host has a versioned deployment of this name"]
+
+
+def test_no_host_that_has_a_build_is_left_out() -> None:
+    hostvars = {name: {"temporal_worker_deployments": [declared()]} for name in "abc"}
+    assert _rollout.rollouts("abc", hostvars, (), "ab")["problems"] == [
+        "networking: --limit leaves out c; all hosts that have it have to watch"
     ]
+    assert _rollout.rollouts("abc", hostvars, (), "cba")["problems"] == []
