@@ -70,21 +70,42 @@ class Fleet:
     def namespace(self) -> str:
         return self.cluster.view.deployment["namespace"]
 
+    @property
+    def log(self) -> Path:
+        """What the last playbook said."""
+        return self.artifacts.with_name("playbook.log")
+
+    def begin(self, name: str, build: str, **more: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
+        """Begin a playbook, see ``command``, in a process group of its own."""
+        environment = os.environ | {"ANSIBLE_NOCOLOR": "1"}
+        with self.log.open("w", encoding="utf-8") as output:
+            return subprocess.Popen(
+                self.command(name, build, **more),
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
     async def run(self, name: str, build: str, *, succeeds: bool = True, **more: Any) -> str:  # noqa: ANN401
         """Run a playbook, see ``command``, and return what Ansible said."""
-        process = begun(self.command(name, build, **more))
-        said, _ = await asyncio.to_thread(process.communicate)
-        assert (process.returncode == 0) is succeeds, said[-8000:]
+        code = await asyncio.to_thread(self.begin(name, build, **more).wait)
+        said = self.log.read_text(encoding="utf-8")
+        assert (code == 0) is succeeds, said[-8000:]
         return said
 
     async def interrupted(self, client: Client, build: str) -> None:
         """Begin to roll ``build`` out, and let the control node die in the middle of a step."""
-        process = begun(self.command("deploy_workers", build, steps=[50], hold_seconds=3600))
-        while process.poll() is None and await routing(client) != ("1.0.0", build):
-            await asyncio.sleep(0.5)
-        assert process.poll() is None, process.communicate()[0][-8000:]
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process = self.begin("deploy_workers", build, steps=[50], hold_seconds=3600)
+        try:
+            while await routing(client) != ("1.0.0", build):
+                assert process.poll() is None, self.log.read_text(encoding="utf-8")[-8000:]
+                await asyncio.sleep(0.5)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def present(self, host: str) -> tuple[list[str], list[str]]:
         """Return the builds of a host: those that have units, and those that are installed."""
@@ -93,19 +114,6 @@ class Fleet:
             sorted({unit.split("-")[-2] for unit in units if unit.startswith(f"temporal-sdk-worker@{DEPLOYMENT}-")}),
             sorted(self.cluster.view.on(host, f"ls /opt/temporal-workers/{DEPLOYMENT}").split()),
         )
-
-
-def begun(command: list[str]) -> subprocess.Popen[str]:
-    """Begin a command in a group of its own."""
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 @pytest.fixture
