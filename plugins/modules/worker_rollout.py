@@ -274,10 +274,20 @@ class Rollout:
                 raise RolloutError(f"for {patience:g} s {reason}; nothing is taken back, and the next run goes on here")
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def plan(self) -> list[str]:
-        """Return in words what would be done."""
+    async def plan(self) -> tuple[list[str], bool]:
+        """Return in words what would be done, and whether that is anything."""
         await self.look()
-        return _rollout.plan(self._build, self.routing, self._wishes, time.time())
+        now = time.time()
+        # Workers that do not run are what the plays before see to.
+        first = _rollout.decide(self._build, self.routing, self.counts, [], self._wishes, now)
+        if first.kind in {_rollout.DONE, _rollout.REFUSE}:
+            return [f"nothing: {first.reason}"], False
+        if first.kind == _rollout.TAKE_BACK:
+            return [f"take it back: {first.reason}"], True
+        lines = _rollout.plan(self._build, self.routing, self._wishes, now)
+        if not self.routing.known and not self.routing.current:
+            lines.insert(0, "make it current at once, where nobody else serves its task queues, and otherwise")
+        return lines, True
 
 
 def main() -> None:
@@ -307,8 +317,8 @@ def main() -> None:
     result: dict[str, Any] = {}
     try:
         if module.check_mode:
-            plan = asyncio.run(rollout.plan())
-            module.exit_json(changed=bool(plan), plan=plan, routing=_worker_client.shown(rollout.routing))
+            plan, changed = asyncio.run(rollout.plan())
+            module.exit_json(changed=changed, plan=plan, routing=_worker_client.shown(rollout.routing))
         action = asyncio.run(rollout.run())
         verdict = action.kind if action.kind in _rollout.FINAL else HELD
         result = {"verdict": verdict, "reason": action.reason}

@@ -229,6 +229,24 @@ def test_who_does_not_lead_waits_no_longer_than_that(server: Server) -> None:
         together(host(server, leads=False))
 
 
-def test_check_mode_plans_and_does_nothing(server: Server) -> None:
-    assert asyncio.run(host(server).plan())[0] == "give it 10 %"
+@pytest.mark.parametrize(
+    ("routing", "first", "changes"),
+    [
+        (Routing(current=OLD), "give it 10 %", True),
+        (Routing(current=NEW), "nothing: it is current", False),
+        (Routing(current=OLD, taken_back="it crashed"), "nothing: it crashed", False),
+        (Routing(current=OLD, ramping=NEW, percentage=10, taken_back="it crashed"), "take it back: it crashed", True),
+        # Whether anybody else polls can be asked when its workers have.
+        (
+            Routing(known=False),
+            "make it current at once, where nobody else serves its task queues, and otherwise",
+            True,
+        ),
+        (Routing(current=OLD, known=False), "give it 10 %", True),
+    ],
+)
+def test_check_mode_plans_and_does_nothing(server: Server, routing: Routing, first: str, changes: bool) -> None:
+    server.routing = routing
+    lines, changed = asyncio.run(host(server, "ActiveState=inactive\n").plan())
+    assert (lines[0], changed) == (first, changes)
     assert server.calls == []
