@@ -119,7 +119,7 @@ def host(server: Server, units: str = RUNS, **wishes: Any) -> worker_rollout.Rol
         "leads": True,
         "again": False,
         "units": [UNIT],
-        "patience_seconds": 0.1,
+        "patience_seconds": 60,
         **wishes,
     }
     module: Any = SimpleNamespace(params=parameters, run_command=lambda _: (0, units, ""))
@@ -220,13 +220,13 @@ def test_the_patience_ends_and_nothing_is_taken_back(server: Server, change: dic
     for name, value in change.items():
         setattr(server, name, value)
     with pytest.raises(worker_rollout.RolloutError, match=reason):
-        together(host(server))
+        together(host(server, patience_seconds=0.05))
     assert server.calls == []
 
 
 def test_who_does_not_lead_waits_no_longer_than_that(server: Server) -> None:
     with pytest.raises(worker_rollout.RolloutError, match="the host that leads does nothing"):
-        together(host(server, leads=False))
+        together(host(server, leads=False, patience_seconds=0.05))
 
 
 @pytest.mark.parametrize(
