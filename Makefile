@@ -2,6 +2,7 @@
 PROFILE ?= ha_postgresql
 LAB     ?= lab
 PYTHON  ?= python3
+RUNS    ?= 1
 
 export ZEROSPOF_CACHE ?= $(HOME)/.cache/zerospof-temporal
 export PYTHONPATH     := $(CURDIR)
@@ -72,8 +73,12 @@ molecule: deps ## Test one role on lab hosts: make molecule ROLE=etcd
 	@python -m lab.software
 	@molecule test --scenario-name $(ROLE)
 
+.PHONY: chaos
+chaos: deps ## Break the lab case by case and judge each: make chaos CASE=primary-host RUNS=3
+	@python -m tests.chaos.run --running $(LAB) --profile $(PROFILE) --runs $(RUNS) $(addprefix --case ,$(CASE))
+
 .PHONY: docs
-docs: deps ## Write docs/variables.md from the argument specifications
+docs: deps ## Write what is generated of the documentation
 	@python -m tests.docs --write
 
 .PHONY: build

@@ -57,13 +57,24 @@ def _add_faults(commands: argparse._SubParsersAction[argparse.ArgumentParser], l
 
     def add(name: str, help_text: str, **defaults: object) -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[timed], help=help_text)
-        command.set_defaults(run=_inject, others=[], milliseconds=0.0, jitter=0.0, loss=0.0, **defaults)
+        none = {"others": [], "milliseconds": 0.0, "jitter": 0.0, "loss": 0.0, "process": ""}
+        command.set_defaults(run=_inject, **none, **defaults)
         return command
+
+    def of_process(command: argparse.ArgumentParser) -> None:
+        command.add_argument("targets", nargs="+", help=hosts_help)
+        command.add_argument(
+            "--process", required=True, help="all of a unit, NAME.service, or the oldest process of that name"
+        )
 
     hosts_help = "hosts, or zones such as az_b"
     add("kill-host", "power off hosts at once", kind="kill").add_argument("targets", nargs="+", help=hosts_help)
     add("kill-az", "power off a zone at once", kind="kill").add_argument("targets", nargs=1, type=_zone, metavar="AZ")
     add("pause-host", "freeze all processes of hosts", kind="pause").add_argument("targets", nargs="+", help=hosts_help)
+    of_process(add("pause-process", "freeze a process of hosts", kind="pause-process"))
+    kill_process = commands.add_parser("kill-process", parents=[lab], help="kill a process of hosts, once")
+    kill_process.set_defaults(run=_kill_process)
+    of_process(kill_process)
     cut = add("cut-az", "drop all packets between a zone and the rest, silently", kind="cut")
     cut.add_argument("targets", nargs=1, type=_zone, metavar="AZ")
     cut_host = add("cut-host", "drop all packets between hosts and the rest, silently", kind="cut")
@@ -170,6 +181,7 @@ def _inject(options: argparse.Namespace) -> None:
     if set(targets) & set(others):
         raise LabError(f"{', '.join(sorted(set(targets) & set(others)))} is on both sides of the cut")
     words = [options.kind, *options.targets, *(["to", *options.others] if others else [])]
+    words += [options.process] if options.process else []
     fault = faults.Fault(
         name="-".join(words),
         kind=options.kind,
@@ -177,11 +189,21 @@ def _inject(options: argparse.Namespace) -> None:
         others=others,
         deadline=time.time() + options.seconds,
         delay=(options.milliseconds, options.jitter, options.loss),
+        process=options.process,
     )
     machine.prepare()
     with faults.locked(lab):
         faults.inject(lab, fault)
     machine.say(f"{fault.name}: {', '.join(targets)}; heals itself in {options.seconds:.0f} s")
+
+
+def _kill_process(options: argparse.Namespace) -> None:
+    lab = state.load(options.name)
+    targets = tuple(host.name for host in lab.pick(options.targets))
+    machine.prepare()
+    with faults.locked(lab):
+        faults.kill_process(lab, targets, options.process)
+    machine.say(f"killed {options.process} on {', '.join(targets)}")
 
 
 def _start_host(options: argparse.Namespace) -> None:

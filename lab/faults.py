@@ -30,6 +30,7 @@ class Fault:
     """One active fault. ``others`` are the far side of a one-way cut; times are seconds since the epoch.
 
     ``token`` tells it from a later fault of the same name; ``delay`` holds (milliseconds, jitter, loss in percent).
+    ``process`` says what of the hosts is meant when not all of them is, as in :func:`_signal`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Fault:
     others: tuple[str, ...] = ()
     delay: tuple[float, float, float] = (0, 0, 0)
     token: str = ""
+    process: str = ""
 
     def remaining(self, now: float) -> float:
         """Seconds until it heals itself."""
@@ -85,12 +87,8 @@ def inject(lab: Lab, fault: Fault) -> None:
         LabError: a host that should die or freeze does not run.
     """
     heal_expired(lab)
-    if fault.kind in ("kill", "pause"):
-        found = hosts.states(lab)
-        for host in _members(lab, fault.hosts):
-            state = found.get(lab.container(host), "absent")
-            if state != "running":
-                raise LabError(f"{host.name} is {state}, not running; run: python -m lab heal --name {lab.name}")
+    if fault.kind in ("kill", "pause", "pause-process"):
+        _must_run(lab, fault.hosts)
     previous = next((old for old in active(lab) if old.name == fault.name), None)
     if previous:
         _end_processes(previous)
@@ -102,6 +100,17 @@ def inject(lab: Lab, fault: Fault) -> None:
     except LabError:
         heal(lab, fault)
         raise
+
+
+def kill_process(lab: Lab, names: tuple[str, ...], process: str) -> None:
+    """Kill processes of hosts, which systemd is there to start again: no fault that anybody has to heal.
+
+    Raises:
+        LabError: a host does not run, or has no such process.
+    """
+    _must_run(lab, names)
+    for host in _members(lab, names):
+        _signal(lab, host, "KILL", process)
 
 
 def heal(lab: Lab, fault: Fault) -> None:
@@ -173,6 +182,22 @@ def delay_packets(lab: Lab, name: str, token: str) -> None:
     delay.relay(network.bridge(lab), list(ports.values()), line)
 
 
+def _must_run(lab: Lab, names: tuple[str, ...]) -> None:
+    found = hosts.states(lab)
+    for host in _members(lab, names):
+        state = found.get(lab.container(host), "absent")
+        if state != "running":
+            raise LabError(f"{host.name} is {state}, not running; run: python -m lab heal --name {lab.name}")
+
+
+def _signal(lab: Lab, host: Host, name: str, process: str, check: bool = True) -> None:
+    """Signal all processes of a unit, when ``process`` is one; else the oldest process that is called so."""
+    command = f"kill -s {name} $(pgrep --oldest --exact '{process}')"
+    if process.endswith(".service"):
+        command = f"systemctl kill --signal=SIG{name} '{process}'"
+    podman("exec", lab.container(host), "sh", "-c", command, check=check)
+
+
 def _kill(lab: Lab, fault: Fault) -> None:
     members = _members(lab, fault.hosts)
     for port in network.ports(lab, members).values():
@@ -185,6 +210,17 @@ def _kill(lab: Lab, fault: Fault) -> None:
 
 def _pause(lab: Lab, fault: Fault) -> None:
     podman("pause", *[lab.container(host) for host in _members(lab, fault.hosts)])
+
+
+def _pause_process(lab: Lab, fault: Fault) -> None:
+    for host in _members(lab, fault.hosts):
+        _signal(lab, host, "STOP", fault.process)
+
+
+def _continue_process(lab: Lab, fault: Fault) -> None:
+    for host in _members(lab, fault.hosts):
+        # Whatever ended meanwhile needs no signal.
+        _signal(lab, host, "CONT", fault.process, check=False)
 
 
 def _cut(lab: Lab, fault: Fault) -> None:
@@ -258,6 +294,7 @@ def _cut_anew(lab: Lab) -> None:
 _INJECT: dict[str, Callable[[Lab, Fault], None]] = {
     "kill": _kill,
     "pause": _pause,
+    "pause-process": _pause_process,
     "cut": _cut,
     "cut-one-way": _cut_one_way,
     "latency": _delay,
@@ -265,6 +302,7 @@ _INJECT: dict[str, Callable[[Lab, Fault], None]] = {
 _HEAL: dict[str, Callable[[Lab, Fault], None]] = {
     "kill": _heal_hosts,
     "pause": _heal_hosts,
+    "pause-process": _continue_process,
     "cut": _uncut,
     "cut-one-way": _uncut,
     "latency": _undelay,

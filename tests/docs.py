@@ -1,7 +1,10 @@
-"""Write docs/variables.md from the argument specifications, or tell whether it is up to date.
+"""Write what is generated of the documentation, or tell whether it is up to date.
 
-python -m tests.docs            exit 1 when the page differs from what the specifications say
-python -m tests.docs --write    write the page
+python -m tests.docs            exit 1 when a page differs from what it is made of
+python -m tests.docs --write    write the pages
+
+docs/variables.md is made of the argument specifications; the tables of README.md and docs/fault_tolerance.md, and
+docs/fault_tolerance.html, of the results of the chaos suite.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ from pathlib import Path
 
 import yaml
 
+from tests.chaos import report, result
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "variables.md"
+VARIABLES = "docs/variables.md"
 INTRODUCTION = """\
 # Variables
 
@@ -79,8 +84,8 @@ def section(role: str, specification: dict) -> str:
     return "\n".join(lines)
 
 
-def page() -> str:
-    """Return the whole page."""
+def variables() -> str:
+    """Return the page on variables."""
     specifications = sorted(
         (ROOT / "roles").glob("*/meta/argument_specs.yml"), key=lambda path: (path.parts[-3] != "common", path)
     )
@@ -88,17 +93,36 @@ def page() -> str:
     return "\n\n".join([INTRODUCTION.rstrip(), *chapters]) + "\n"
 
 
+def present(path: str, root: Path = ROOT) -> str:
+    """Return the text of a page as it is, empty when there is none."""
+    file = root / path
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def pages(root: Path = ROOT, results: Path = result.DIRECTORY) -> dict[str, str]:
+    """Return what each page must be, by its path."""
+    runs = result.read_all(results)
+    measured = {path: make(present(path, root), runs) for path, make in report.PAGES.items()}
+    return {VARIABLES: variables(), **measured}
+
+
+def outdated(root: Path = ROOT, results: Path = result.DIRECTORY) -> list[str]:
+    """Return the paths of the pages that are not what they must be."""
+    return [path for path, text in pages(root, results).items() if present(path, root) != text]
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     if parser.parse_args().write:
-        PAGE.write_text(page(), encoding="utf-8")
+        for path, text in pages().items():
+            (ROOT / path).write_text(text, encoding="utf-8")
         return 0
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
-        print("docs/variables.md differs from the argument specifications: run `make docs`", file=sys.stderr)
-        return 1
-    return 0
+    found = outdated()
+    if found:
+        print(f"{', '.join(found)}: not what it is generated from; run `make docs`", file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 python -m tests.chaos.ledger --name lab --seconds 30                      a load, and the verdict
 python -m tests.chaos.ledger --name lab --chart gap.svg -- COMMAND...     a load for as long as COMMAND runs
 
-Two clients do the same at a steady rate, each with a connection of its own through the virtual address: one as the SDK
-is without any setting (it retries for 10 s), one that asks a single time, which shows what the retries hide. They start
-workflows; each fourth waits for approval, is asked how far it is, and gets a signal of its own; each fourth time the
-workflows of the load are listed. Exit code 1 when the cluster did not keep what it acknowledged.
+Clients do the same at a steady rate, each with a connection of its own through the virtual address: one as the SDK is
+without any setting (it retries for 10 s), one that asks a single time, which shows what the retries hide, and on demand
+one with the settings that the collection documents (it retries for 60 s). They start workflows; each fourth waits for
+approval, is asked how far it is, and gets a signal of its own; each fourth time the workflows of the load are listed.
+Exit code 1 when the cluster did not keep what it acknowledged.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -46,12 +47,13 @@ from lab import state
 from lab.load import beside
 from lab.sample import model
 from lab.view import View
-from tests.chaos.record import Call, Record
+from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call, Record
 from tests.chaos.timeline import timeline
 from tests.chaos.verdict import Seen, Verdict, judge, table
 
-RETRYING, SINGLE = "SDK default", "single attempts"
 PER_SECOND = 1.0
+# What the workflows of a client have in their names.
+NAMES = {PATIENT: "patient", RETRYING: "sdk", SINGLE: "single"}
 EACH_HELD = 4
 # A single attempt has the time in which the SDK gives up.
 ATTEMPT = timedelta(seconds=10)
@@ -122,7 +124,7 @@ class Teller:
 
     async def round(self, number: int) -> None:
         """Start one workflow; each fourth is held, queried and approved, and all are listed."""
-        name = f"{self.ledger.name}-{self.flavour.split()[0].lower()}-{number}"
+        name = f"{self.ledger.name}-{NAMES[self.flavour]}-{number}"
         held = number % EACH_HELD == 0
         service, common = self.client.workflow_service, {"namespace": self.client.namespace}
         start = StartWorkflowExecutionRequest(
@@ -232,29 +234,33 @@ async def settle(client: Client, ledger: Ledger, task_queue: str) -> Verdict:
         await asyncio.sleep(2)
 
 
-async def keep(view: View, ledger: Ledger, per_second: float, stop: threading.Event) -> None:
-    """Run both clients until ``stop``, and judge with a patient one what became of it."""
+async def keep(
+    view: View, ledger: Ledger, per_second: float, stop: threading.Event, flavours: Sequence[str] = (RETRYING, SINGLE)
+) -> None:
+    """Run the clients until ``stop``, and judge with a patient one what became of it."""
     namespace, queue = view.deployment["namespace"], view.deployment["task_queue"]
-    pair = [
+    tellers = [
         Teller(
             ledger,
-            await view.client(f"{flavour}@outside", namespace=namespace, patient=False),
+            await view.client(f"{flavour}@outside", namespace=namespace, patient=flavour == PATIENT),
             flavour,
             queue,
-            retries,
+            retries=flavour != SINGLE,
         )
-        for flavour, retries in ((RETRYING, True), (SINGLE, False))
+        for flavour in flavours
     ]
     patient = await view.client("ledger@outside", namespace=namespace)
-    await asyncio.gather(*(teller.run(per_second, stop) for teller in pair))
+    await asyncio.gather(*(teller.run(per_second, stop) for teller in tellers))
     ledger.verdict = await settle(patient, ledger, queue)
 
 
 @contextlib.contextmanager
-def ledger(view: View, path: Path | str, per_second: float = PER_SECOND) -> Iterator[Ledger]:
-    """Keep both clients busy while the body runs, ``per_second`` workflows each; afterwards there is a verdict."""
+def ledger(
+    view: View, path: Path | str, per_second: float = PER_SECOND, flavours: Sequence[str] = (RETRYING, SINGLE)
+) -> Iterator[Ledger]:
+    """Keep the clients busy while the body runs, ``per_second`` workflows each; afterwards there is a verdict."""
     made = Ledger(Record(path))
-    with beside(lambda stop: keep(view, made, per_second, stop)):
+    with beside(lambda stop: keep(view, made, per_second, stop, flavours)):
         yield made
 
 

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+# Clients by what they were told: as the collection documents it, nothing at all, and never to ask twice.
+PATIENT, RETRYING, SINGLE = "collection's settings", "SDK default", "single attempts"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
     number INTEGER PRIMARY KEY, flavour TEXT NOT NULL, kind TEXT NOT NULL,

@@ -50,14 +50,15 @@ def timeline(calls: Sequence[Call], marks: Sequence[Mark], bin_seconds: float = 
             for acked in (True, False)
         }
         most = max([*(counts[True] + counts[False]).values(), 1])
-        for number in range(bins):
-            base = down + PANEL
-            for acked, fill in ((False, OF_ERROR), (True, OF_SUCCESS)):
-                height = PANEL * counts[acked][number] / most
-                base -= height
-                if height:
-                    box = f'x="{MARGIN + number * step:.1f}" y="{base:.1f}" width="{step:.1f}" height="{height:.1f}"'
-                    parts.append(f'<rect {box} fill="{fill}"/>')
+        base = [float(down + PANEL)] * bins
+        for acked, fill in ((False, OF_ERROR), (True, OF_SUCCESS)):
+            bars = []
+            for number, count in sorted(counts[acked].items()):
+                height = PANEL * count / most
+                base[number] -= height
+                bars.append(f"M{MARGIN + number * step:.1f} {base[number]:.1f}h{step:.1f}v{height:.1f}h-{step:.1f}z")
+            if bars:
+                parts.append(f'<path fill="{fill}" d="{"".join(bars)}"/>')
         down += PANEL
     top, bottom = MARGIN + GAP, down
     down += MARK_ROW

@@ -8,26 +8,12 @@ from collections.abc import Callable, Iterator
 
 from lab.load import Load, load
 from lab.view import View
+from tests.chaos.whole import until
 from tests.cluster.conftest import lab
 
 BEFORE_SECONDS = 4
 AFTER_SECONDS = 4
-SETTLE_SECONDS = 120
 FAULT_SECONDS = 600
-
-
-def until(what: str, look: Callable[[], bool]) -> None:
-    """Wait until ``look`` is true; what it raises means not yet, as hosts that it asks may just come back."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while True:
-        try:
-            if look():
-                return
-            said = "it is not so"
-        except Exception as error:
-            said = repr(error)
-        assert time.monotonic() < deadline, f"not in {SETTLE_SECONDS} s: {what}; last: {said}"
-        time.sleep(1)
 
 
 @contextlib.contextmanager

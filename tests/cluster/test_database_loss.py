@@ -9,26 +9,15 @@ from collections.abc import Iterator
 import pytest
 
 from lab.view import View
+from tests.chaos.whole import database_is_whole, replicas, until
 from tests.cluster.conftest import lab
-from tests.cluster.losses import break_for, nothing_lost, until, whole_again
+from tests.cluster.losses import break_for, nothing_lost, whole_again
 
 pytestmark = pytest.mark.profiles("ha_postgresql")
 
 # Patroni's lease is 20 s (ttl): by then a primary that nothing else keeps has given up.
 WITHOUT_ETCD_SECONDS = 30
-STREAMING = "select application_name from pg_stat_replication where state = 'streaming'"
 ETCD = "etcd.service"
-
-
-def replicas(view: View) -> set[str]:
-    """Hosts that follow the primary now."""
-    return {name for [name] in view.query(view.database_primary(), "postgres", STREAMING)}
-
-
-def database_is_whole(view: View) -> bool:
-    """One primary that all others follow, and a balancer that has every server."""
-    members = set(view.members("postgresql"))
-    return replicas(view) == members - {view.database_primary()} and view.every_server_is_up()
 
 
 @pytest.fixture

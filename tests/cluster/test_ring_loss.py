@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import parse_status, seeds
+from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import seeds
 from ansible_collections.zerospof.temporal.plugins.module_utils._history_shards import history_shard
 from ansible_collections.zerospof.temporal.plugins.module_utils._murmur3 import history_shard_token, partition_token
 from ansible_collections.zerospof.temporal.plugins.module_utils._ring_safety import RingMember, TokenRing, quorum
@@ -20,8 +20,9 @@ from temporalio.service import RPCError
 
 from lab.sample import model, workflows
 from lab.view import View
+from tests.chaos.whole import ring_is_whole, until
 from tests.cluster.conftest import LiveCluster, lab
-from tests.cluster.losses import break_for, nothing_lost, until, whole_again
+from tests.cluster.losses import break_for, nothing_lost, whole_again
 
 RING = pytest.mark.profiles("ha_cassandra")
 # A zone that is lost has both of its nodes in it, so the hour of make test has that one.
@@ -33,16 +34,6 @@ TIMEOUT = timedelta(seconds=10)
 RESULT_SECONDS = 120
 HOLD = "waiting for approval"
 ACROSS = ("cassandra-a1", "cassandra-b1")
-
-
-def ring_is_whole(view: View) -> bool:
-    """Every node sees every node up, and the balancer has every server."""
-    nodes = view.members("cassandra")
-    for node in nodes:
-        seen = parse_status(view.on(node, "nodetool status"))
-        if len(seen) != len(nodes) or not all(row.is_settled for row in seen):
-            return False
-    return view.every_server_is_up()
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import yaml
 
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
-from tests.chaos.ledger import RETRYING, SINGLE, ledger
+from tests.chaos.ledger import ledger
+from tests.chaos.record import RETRYING, SINGLE
+from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster
-from tests.cluster.losses import until
 
 # Minutes of a busy machine, which the hour of make test has no room for.
 pytestmark = pytest.mark.profiles(whole=["ha_postgresql"])

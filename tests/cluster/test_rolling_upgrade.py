@@ -16,7 +16,8 @@ from lab import state
 from lab.cluster import deploy, prepare
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
-from tests.chaos.ledger import RETRYING, Ledger, ledger
+from tests.chaos.ledger import Ledger, ledger
+from tests.chaos.record import RETRYING
 from tests.cluster.conftest import ROOT, LiveCluster, lab
 from tests.cluster.test_rolling_restart import on_hosts, restarted, starts, wait_for_every_server
 

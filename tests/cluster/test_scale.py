@@ -13,9 +13,10 @@ import yaml
 
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
-from tests.chaos.ledger import SINGLE, Ledger, ledger
+from tests.chaos.ledger import Ledger, ledger
+from tests.chaos.record import SINGLE
+from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster
-from tests.cluster.losses import until
 from tests.cluster.test_rolling_restart import restarted, starts
 from tests.cluster.test_rolling_upgrade import judged
 

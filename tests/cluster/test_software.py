@@ -9,8 +9,8 @@ import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils._pgbouncer import version_tuple
 
 from lab.view import View
+from tests.chaos.whole import until
 from tests.cluster.conftest import ROOT
-from tests.cluster.losses import until
 
 POOLER = "runuser -u postgres -- psql -qtAX -h /run/pgbouncer -p 6432 pgbouncer pgbouncer -c 'SHOW VERSION'"
 # A tier of each row of the support matrix and what says the version of each component that the row names.

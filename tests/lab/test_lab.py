@@ -201,6 +201,26 @@ def test_cut_zone_is_silent_to_the_others_stays_visible_to_ansible_and_heals_at_
     wait_until("its record is gone", 5, lambda: not faults.active(state.load(FIRST)))
 
 
+def test_paused_process_hangs_until_it_is_healed_and_a_killed_one_is_started_again() -> None:
+    def process() -> str:
+        return on("host-a", "pgrep --exact sleep").stdout.strip()
+
+    def state_of(pid: str) -> str:
+        return on("host-a", f"ps -o state= -p {pid}").stdout.strip()
+
+    on("host-a", "systemd-run --unit=sleeper --property=Restart=always --property=RestartSec=0 sleep 1000")
+    for name in ("sleeper.service", "sleep"):
+        first = process()
+        must("pause-process", "host-a", "--process", name)
+        assert state_of(first) == "T"
+        must("heal")
+        assert state_of(first) == "S"
+        must("kill-process", "host-a", "--process", name)
+        wait_until("systemd has started it again", 10, lambda first=first: process() not in ("", first))
+    on("host-a", "systemctl stop sleeper.service")
+    assert lab("kill-process", "host-a", "--process", "sleep").returncode == 1
+
+
 def test_cut_holds_for_a_host_that_restarts_behind_it() -> None:
     must("cut-az", "b")
     must("kill-host", "host-b")

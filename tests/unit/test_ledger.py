@@ -88,8 +88,8 @@ def test_the_timeline_is_a_picture_that_needs_nothing_else_and_shows_every_mark_
     texts = [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert any("batch <1> of 3" in text for text in texts)
     assert any("SDK default: 2 calls, 1 errors" in text for text in texts)
-    fills = [box.get("fill") for box in root.iter("{http://www.w3.org/2000/svg}rect")]
-    assert fills.count("#d55e00") == 1
+    bars = {path.get("fill"): path.get("d", "").count("M") for path in root.iter("{http://www.w3.org/2000/svg}path")}
+    assert bars["#d55e00"] == 1
 
 
 def test_an_answer_is_that_of_its_own_call_whoever_else_writes(tmp_path: Path) -> None:

@@ -1,0 +1,153 @@
+"""The faults that a cluster must bear: what is broken, who is the victim, and for how long clients may wait.
+
+Nothing is done here. A case names a command of the lab and a function of :mod:`tests.chaos.victims`; its targets are
+the longest time between two successes that a client of the SDK may see, and are ``None`` where only keeping everything
+that was acknowledged is demanded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PROFILES = ("ha_postgresql", "ha_cassandra")
+# What a process needs to be started again and found by its peers, with air.
+PROCESS_SECONDS = 20
+# What peers need to notice a silent host (14 s) and to take over from it.
+HOST_SECONDS = 30
+# Patroni's lease (20 s) has to run out first, and two of the targets are 35 s.
+DATABASE_SECONDS = 50
+ZONE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault.
+
+    ``command``: of the lab; the victims follow it. ``process``: what of the victims dies or hangs, when it is not the
+    whole host. ``targets``: seconds by profile. ``seconds``: how long the fault lasts before it is healed.
+    """
+
+    name: str
+    tier: str
+    title: str
+    command: str
+    victims: str
+    targets: Mapping[str, float | None]
+    seconds: int
+    process: str = ""
+
+    def words(self, victims: list[str]) -> list[str]:
+        """Return the command of the lab that makes the fault."""
+        return [self.command, *victims, *(["--process", self.process] if self.process else [])]
+
+
+def both(seconds: float | None) -> dict[str, float | None]:
+    """Return the same target for every profile."""
+    return dict.fromkeys(PROFILES, seconds)
+
+
+def killed(name: str, tier: str, title: str, victims: str, target: float | None, process: str) -> Case:
+    """Return the case of a process that gets SIGKILL."""
+    return Case(name, tier, title, "kill-process", victims, both(target), PROCESS_SECONDS, process)
+
+
+def hung(name: str, tier: str, title: str, victims: str, process: str) -> Case:
+    """Return the case of a process that gets SIGSTOP: alive for the kernel, silent for everybody else."""
+    return Case(name, tier, title, "pause-process", victims, both(20), DATABASE_SECONDS, process)
+
+
+BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES = (
+    "balancers",
+    "Temporal servers",
+    "PostgreSQL",
+    "etcd",
+    "Cassandra",
+    "workers",
+    "zones",
+)
+HOLDER, SERVER, PRIMARY = "vip_holder", "server_of_most_clients", "database_primary"
+ON_CASSANDRA: Mapping[str, float | None] = {"ha_cassandra": 10}
+
+CASES = (
+    Case("vip-holder-host", BALANCERS, "host of the virtual address dies", "kill-host", HOLDER, both(1), HOST_SECONDS),
+    Case("two-balancer-hosts", BALANCERS, "hosts of two balancers die", "kill-host", "two_balancers", both(1), 30),
+    killed("balancer-killed", BALANCERS, "HAProxy is killed", HOLDER, 1, "haproxy-edge.service"),
+    hung("balancer-hung", BALANCERS, "HAProxy hangs", HOLDER, "haproxy-edge.service"),
+    Case("server-host", SERVERS, "host of a server dies", "kill-host", SERVER, both(3), HOST_SECONDS),
+    Case(
+        "balancer-and-server-hosts",
+        SERVERS,
+        "hosts of the virtual address and of a server die",
+        "kill-host",
+        "holder_and_server",
+        both(3),
+        HOST_SECONDS,
+    ),
+    killed("frontend-killed", SERVERS, "frontend is killed", SERVER, 3, "temporal-frontend.service"),
+    killed("history-killed", SERVERS, "history is killed", SERVER, 3, "temporal-history.service"),
+    killed("matching-killed", SERVERS, "matching is killed", SERVER, 3, "temporal-matching.service"),
+    killed("worker-service-killed", SERVERS, "worker service is killed", SERVER, 3, "temporal-worker.service"),
+    hung("frontend-hung", SERVERS, "frontend hangs", SERVER, "temporal-frontend.service"),
+    hung("history-hung", SERVERS, "history hangs", SERVER, "temporal-history.service"),
+    hung("matching-hung", SERVERS, "matching hangs", SERVER, "temporal-matching.service"),
+    killed("pooler-killed", SERVERS, "PgBouncer is killed", SERVER, None, "pgbouncer.service"),
+    hung("pooler-hung", SERVERS, "PgBouncer hangs", SERVER, "pgbouncer.service"),
+    killed("primary-killed", POSTGRESQL, "PostgreSQL of the primary is killed", PRIMARY, 5, "postgres"),
+    Case("primary-host", POSTGRESQL, "host of the primary dies", "kill-host", PRIMARY, both(25), DATABASE_SECONDS),
+    hung("primary-hung", POSTGRESQL, "Patroni and PostgreSQL of the primary hang", PRIMARY, "patroni.service"),
+    Case("replica-host", POSTGRESQL, "host of a synchronous replica dies", "kill-host", "replica", both(None), 30),
+    killed("etcd-leader-killed", ETCD, "leader is killed", "etcd_leader", None, "etcd.service"),
+    hung("etcd-leader-hung", ETCD, "leader hangs", "etcd_leader", "etcd.service"),
+    Case("node-host", CASSANDRA, "host of a node dies", "kill-host", "node", ON_CASSANDRA, HOST_SECONDS),
+    Case("two-node-hosts", CASSANDRA, "both nodes of a zone die", "kill-host", "nodes_of_a_zone", ON_CASSANDRA, 30),
+    Case("node-cut", CASSANDRA, "a node is silently cut off", "cut-host", "node", {"ha_cassandra": None}, HOST_SECONDS),
+    Case(
+        "node-hung",
+        CASSANDRA,
+        "a node hangs",
+        "pause-process",
+        "node",
+        {"ha_cassandra": 20},
+        DATABASE_SECONDS,
+        "cassandra.service",
+    ),
+    Case("workers-but-one", WORKERS, "all hosts but one die", "kill-host", "workers_but_one", both(None), HOST_SECONDS),
+    *(
+        Case(f"{name}-{how}", ZONES, f"{title} {done}", command, victims, targets, ZONE_SECONDS)
+        for name, title, victims in (
+            ("zone-of-primary", "zone of the PostgreSQL primary", "zone_of_primary"),
+            ("zone-of-vip", "zone of the virtual address", "zone_of_vip_holder"),
+        )
+        for how, done, command, targets in (
+            ("dead", "dies", "kill-az", {"ha_postgresql": 25, "ha_cassandra": 10}),
+            ("cut", "is silently cut off", "cut-az", {"ha_postgresql": 35, "ha_cassandra": 20}),
+        )
+    ),
+    Case(
+        "zone-of-primary-one-way",
+        ZONES,
+        "zone of the PostgreSQL primary is not heard by the next zone",
+        "cut-one-way",
+        "zone_of_primary_and_next",
+        both(None),
+        ZONE_SECONDS,
+    ),
+)
+
+
+def of_profile(profile: str) -> list[Case]:
+    """Return the cases that a profile has."""
+    return [case for case in CASES if profile in case.targets]
+
+
+def find(profile: str, name: str) -> Case:
+    """Return a case of a profile by its name.
+
+    Raises:
+        KeyError: there is none; the message names those that there are.
+    """
+    found = {case.name: case for case in of_profile(profile)}
+    if name not in found:
+        raise KeyError(f"no case {name} of {profile}; there are: {', '.join(found)}")
+    return found[name]

@@ -1,0 +1,232 @@
+"""The report on faults, made of the result files alone: tables for the documentation, and a page with the pictures.
+
+Pure functions; `python -m tests.docs --write` writes what they return, and without --write tells whether docs and
+results agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from tests.chaos.cases import PROFILES, of_profile
+from tests.chaos.record import PATIENT, RETRYING, SINGLE
+from tests.chaos.result import Row, Run, rows
+
+NOT_MEASURED = "not measured"
+NOT_THERE = ""
+# What the README shows of all cases.
+HEADLINES = (
+    "vip-holder-host",
+    "server-host",
+    "frontend-hung",
+    "primary-killed",
+    "primary-host",
+    "two-node-hosts",
+    "workers-but-one",
+    "zone-of-primary-dead",
+    "zone-of-primary-cut",
+)
+CLIENTS = (PATIENT, RETRYING, SINGLE)
+COLUMNS = (
+    "what fails",
+    "fault",
+    "target",
+    "runs",
+    "longest gap, median",
+    "worst",
+    "target met",
+    "worst, single attempts",
+    "failed calls",
+    "lost, duplicated or stuck",
+)
+
+
+class MarkerError(Exception):
+    """A page has no place for what is generated; the message says which marker is missing."""
+
+
+def seconds(value: float) -> str:
+    """Return a duration as cells show it."""
+    return f"{value:.1f} s"
+
+
+def verdict(row: Row) -> str:
+    """Return what became of the target of a row that was measured."""
+    if row.met is None:
+        return "none set"
+    return "yes" if row.met else "**no**"
+
+
+def kept(row: Row) -> str:
+    """Return what happened in any run that must not."""
+    kinds = row.worst.result.found
+    return ", ".join(f"**{row.found(kind)} {kind}**" for kind in kinds if row.found(kind)) or "nothing"
+
+
+def cells(row: Row) -> list[str]:
+    """Return the cells of a row, in the order of ``COLUMNS``."""
+    head = [row.case.tier, row.case.title, "" if row.target is None else f"{row.target:g} s"]
+    if not row.runs:
+        return [*head, NOT_MEASURED, *[""] * (len(COLUMNS) - len(head) - 1)]
+    single = max(run.result.clients[SINGLE].longest_gap for run in row.runs)
+    return [
+        *head,
+        str(len(row.runs)),
+        seconds(row.median),
+        seconds(max(row.gaps)),
+        verdict(row),
+        seconds(single),
+        " / ".join(str(row.failed(client)) for client in CLIENTS),
+        kept(row),
+    ]
+
+
+def markdown(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table."""
+    text = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *(f"| {' | '.join(line)} |" for line in lines)]
+    return "\n".join(" ".join(line.split()) for line in text)
+
+
+def circumstances(profile: str, runs: Sequence[Run]) -> str:
+    """Return in one sentence where and with what the results of a profile were measured."""
+    results = [run.result for run in runs if run.result.profile == profile]
+    if not results:
+        return f"{NOT_MEASURED}."
+    days = sorted({result.started[:10] for result in results})
+    machines = "; ".join(sorted({result.machine for result in results}))
+    software = sorted({", ".join(f"{name} {value}" for name, value in result.versions.items()) for result in results})
+    hosts = " or ".join(str(number) for number in sorted({result.hosts for result in results}))
+    rates = " or ".join(f"{rate:g}" for rate in sorted({result.per_second for result in results}))
+    busy = [result.busy_percent for result in results]
+    return (
+        f"{len(results)} runs from {days[0]} to {days[-1]}: {hosts} hosts on one machine, {machines},"
+        f" which were {min(busy)} to {max(busy)} % busy; {'; '.join(software)}."
+        f" Each of three clients began {rates} workflows a second."
+    )
+
+
+def of_all(runs: Sequence[Run]) -> dict[str, list[Row]]:
+    """Return the rows of each profile."""
+    return {profile: rows(profile, of_profile(profile), runs) for profile in PROFILES}
+
+
+def documentation(runs: Sequence[Run]) -> str:
+    """Return the tables of docs/fault_tolerance.md."""
+    parts = []
+    for profile, of_one in of_all(runs).items():
+        parts += [f"### `{profile}`", circumstances(profile, runs), markdown(COLUMNS, [cells(row) for row in of_one])]
+    return "\n\n".join(parts)
+
+
+def headline(row: Row | None) -> str:
+    """Return what the README says of a row; ``None`` is a fault that the profile cannot have."""
+    if row is None:
+        return NOT_THERE
+    if not row.runs:
+        return NOT_MEASURED
+    missed = f"; the target is {row.target:g} s" if row.met is False else ""
+    harm = "" if row.kept else f"; {kept(row)}"
+    return f"{seconds(max(row.gaps))} ({len(row.runs)} run{'s' * (len(row.runs) > 1)}){missed}{harm}"
+
+
+def readme(runs: Sequence[Run]) -> str:
+    """Return the table of README.md."""
+    found = {(row.case.name, profile): row for profile, of_one in of_all(runs).items() for row in of_one}
+    lines = []
+    for name in HEADLINES:
+        of_case = [found.get((name, profile)) for profile in PROFILES]
+        case = next(row.case for row in of_case if row is not None)
+        lines.append([f"{case.tier}: {case.title}", *(headline(row) for row in of_case)])
+    return markdown(["what fails", *(f"`{profile}`" for profile in PROFILES)], lines)
+
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1240px; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse; margin: 1em 0; font-size: 13px }
+th, td { border: 1px solid #ccc; padding: 3px 8px; text-align: left; vertical-align: top }
+th { background: #f2f2f2 } .no { background: #fbe3d6 } .yes { background: #e2f0e4 } .absent { color: #888 }
+section { margin: 2.5em 0 } svg { width: 100%; height: auto; border: 1px solid #ddd }
+"""
+
+
+def plain(cell: str) -> str:
+    """Return a cell of Markdown as HTML."""
+    return escape(cell.replace("**", "").replace("`", ""))
+
+
+def html_row(row: Row) -> str:
+    """Return a row of a table of the page."""
+    colour = {True: "yes", False: "no", None: ""}[row.met and row.kept] if row.runs else "absent"
+    values = "".join(f"<td>{plain(cell)}</td>" for cell in cells(row))
+    return f'<tr class="{colour}">{values}</tr>'
+
+
+def details(row: Row) -> str:
+    """Return the section of the page about one row: the picture of its worst run, and what clients were told in it."""
+    title = f"<h3>{plain(f'{row.profile}: {row.case.tier}, {row.case.title}')}</h3>"
+    if not row.runs:
+        return f'<section>{title}<p class="absent">{NOT_MEASURED}</p></section>'
+    worst = row.worst.result
+    lines = [
+        f"<p>{plain(worst.command)}; {worst.started}; the fault lasted {worst.held_seconds:g} s. The worst of"
+        f" {len(row.runs)} run(s) with {', '.join(seconds(gap) for gap in row.gaps)}.</p>",
+        row.worst.chart,
+        "<table><tr><th>client</th><th>calls</th><th>longest gap</th><th>it began</th><th>longest before the fault</th>"
+        "<th>errors</th></tr>",
+    ]
+    for name, client in worst.clients.items():
+        told = "; ".join(f"{count} x {kind}" for kind, count in client.errors.items()) or "none"
+        lines.append(
+            f"<tr><td>{plain(name)}</td><td>{client.calls}</td><td>{seconds(client.longest_gap)}</td>"
+            f"<td>{client.gap_from:+.1f} s from the fault</td><td>{seconds(client.gap_before)}</td>"
+            f"<td>{plain(told)}</td></tr>"
+        )
+    problems = "".join(f"<li>{plain(problem)}</li>" for problem in worst.problems)
+    return f"<section>{title}{''.join(lines)}</table>{f'<ul>{problems}</ul>' if problems else ''}</section>"
+
+
+def page(runs: Sequence[Run]) -> str:
+    """Return the page with tables and pictures, which needs nothing beside itself."""
+    parts = []
+    for profile, of_one in of_all(runs).items():
+        parts += [f"<h2>{profile}</h2><p>{plain(circumstances(profile, runs))}</p><table><tr>"]
+        parts += [*(f"<th>{column}</th>" for column in COLUMNS), "</tr>", *map(html_row, of_one), "</table>"]
+        parts += map(details, of_one)
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Faults, measured</title>',
+            f"<style>{STYLE}</style></head><body><h1>Faults, measured</h1>",
+            f"<p>Failed calls are those of three clients: {PATIENT}, {RETRYING}, {SINGLE}. The gap is the longest time",
+            "between two acknowledged starts that one of the first two saw. Bars are calls by the second in which they",
+            "ended: blue ones succeeded, orange ones failed.</p>",
+            *parts,
+            "</body></html>\n",
+        ]
+    )
+
+
+def markers(name: str) -> tuple[str, str]:
+    """Return the lines between which a generated part of a page stands."""
+    return f"<!-- {name}: made by `make docs`, do not edit -->", f"<!-- end of {name} -->"
+
+
+def put(text: str, name: str, content: str) -> str:
+    """Return a page with ``content`` between its markers.
+
+    Raises:
+        MarkerError: it does not have each of them once, in this order.
+    """
+    begin, end = markers(name)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise MarkerError(f"expected once, one after the other: {begin} {end}")
+    return f"{text[: text.index(begin)]}{begin}\n\n{content}\n\n{text[text.index(end) :]}"
+
+
+# What is made, by the path of the page: of the text that it has now and of the results.
+NAME = "results of the chaos suite"
+PAGES: dict[str, Callable[[str, Sequence[Run]], str]] = {
+    "README.md": lambda text, runs: put(text, NAME, readme(runs)),
+    "docs/fault_tolerance.md": lambda text, runs: put(text, NAME, documentation(runs)),
+    "docs/fault_tolerance.html": lambda _, runs: page(runs),
+}

@@ -1,0 +1,207 @@
+"""What one run of a case showed, as a file: made of the books of the ledger, read by the report."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.cases import Case
+from tests.chaos.record import PATIENT, RETRYING, Call
+from tests.chaos.verdict import Verdict, errors, longest_pause
+
+SCHEMA_VERSION = 1
+DIRECTORY = Path(__file__).parent / "results"
+# Whose gaps the targets are about.
+OF_SDK = (PATIENT, RETRYING)
+SOME = 20
+
+
+@dataclass(frozen=True)
+class Client:
+    """What one client saw; seconds. ``gap_from`` counts from the fault, ``gap_before`` is the longest one before it."""
+
+    calls: int
+    errors: Mapping[str, int]
+    longest_gap: float
+    gap_from: float
+    gap_before: float
+
+    @property
+    def failed(self) -> int:
+        """How many calls were not acknowledged."""
+        return sum(self.errors.values())
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run.
+
+    ``started`` is UTC in ISO 8601, ``victims`` the hosts or zones that were hit, ``held_seconds`` the time from the
+    fault until it was healed, ``found`` how often each thing happened that must not, ``problems`` some of them in
+    words, ``busy_percent`` the share of the processors that was in use, ``versions`` those of the software by its name.
+    """
+
+    case: str
+    profile: str
+    started: str
+    command: str
+    victims: Sequence[str]
+    held_seconds: float
+    per_second: float
+    clients: Mapping[str, Client]
+    starts: int
+    signals: int
+    found: Mapping[str, int]
+    problems: Sequence[str]
+    hosts: int
+    machine: str
+    busy_percent: int
+    versions: Mapping[str, str]
+    commit: str
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def gap(self) -> float:
+        """The longest gap that a client of the SDK saw."""
+        return max(self.clients[name].longest_gap for name in OF_SDK)
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything that was acknowledged was kept, once, and in every store."""
+        return not any(self.found.values())
+
+
+def client_of(calls: Sequence[Call], fault_at: float) -> Client:
+    """Return what one client saw, of its calls."""
+    began, ended = longest_pause(calls)
+    before = [call for call in calls if (call.ended or call.began) < fault_at]
+    quiet = longest_pause(before)
+    return Client(
+        calls=len(calls),
+        errors=dict(errors(calls).most_common()),
+        longest_gap=round(ended - began, 2),
+        gap_from=round(began - fault_at, 2),
+        gap_before=round(quiet[1] - quiet[0], 2),
+    )
+
+
+def books_of(calls: Sequence[Call], verdict: Verdict, fault_at: float) -> dict[str, Any]:
+    """Return those fields of a result that the books of the ledger decide."""
+    flavours = list(dict.fromkeys(call.flavour for call in calls))
+    acked = [call.kind for call in calls if call.acked]
+    return {
+        "clients": {name: client_of([call for call in calls if call.flavour == name], fault_at) for name in flavours},
+        "starts": acked.count("start"),
+        "signals": acked.count("signal"),
+        "found": {kind.name: len(getattr(verdict, kind.name)) for kind in fields(verdict)},
+        "problems": verdict.problems[:SOME],
+    }
+
+
+def to_text(result: Result) -> str:
+    """Return the content of the file of a result."""
+    return json.dumps(asdict(result), indent=2) + "\n"
+
+
+def from_text(text: str) -> Result:
+    """Return the result of the content of a file.
+
+    Raises:
+        ValueError: it was written by another version of this module.
+    """
+    row = json.loads(text)
+    if row["schema_version"] != SCHEMA_VERSION:
+        raise ValueError(f"schema_version {row['schema_version']}, not {SCHEMA_VERSION}: measure again")
+    clients = {name: Client(**client) for name, client in row.pop("clients").items()}
+    return Result(**row, clients=clients)
+
+
+def write(result: Result, chart: str, directory: Path = DIRECTORY) -> Path:
+    """Write a result and beside it the picture of its run; return the file."""
+    moment = result.started.replace("-", "").replace(":", "")
+    path = directory / result.profile / result.case / f"{moment}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_text(result), encoding="utf-8")
+    path.with_suffix(".svg").write_text(chart, encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Run:
+    """A result with the picture of its run."""
+
+    result: Result
+    chart: str
+
+
+def read_all(directory: Path = DIRECTORY) -> list[Run]:
+    """Return all results that there are, the oldest first."""
+    runs = [
+        Run(from_text(path.read_text(encoding="utf-8")), path.with_suffix(".svg").read_text(encoding="utf-8"))
+        for path in sorted(directory.rglob("*.json"))
+    ]
+    return sorted(runs, key=lambda run: (run.result.started, run.result.profile, run.result.case))
+
+
+@dataclass(frozen=True)
+class Row:
+    """All runs of a case on a profile."""
+
+    case: Case
+    profile: str
+    runs: Sequence[Run]
+
+    @property
+    def target(self) -> float | None:
+        """The longest gap that is allowed; ``None`` when the case has none."""
+        return self.case.targets[self.profile]
+
+    @property
+    def gaps(self) -> list[float]:
+        """The longest gap of each run."""
+        return [run.result.gap for run in self.runs]
+
+    @property
+    def median(self) -> float:
+        """The median of the longest gaps."""
+        return statistics.median(self.gaps)
+
+    @property
+    def worst(self) -> Run:
+        """The run with the longest gap."""
+        return max(self.runs, key=lambda run: run.result.gap)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether no run was worse than the target; ``None`` when there is no run or no target."""
+        return None if not self.runs or self.target is None else max(self.gaps) <= self.target
+
+    @property
+    def kept(self) -> bool:
+        """Whether nothing that was acknowledged was lost, duplicated or stuck in any run."""
+        return all(run.result.kept for run in self.runs)
+
+    def failed(self, client: str) -> int:
+        """How many calls of one client failed in all runs."""
+        return sum(run.result.clients[client].failed for run in self.runs)
+
+    def found(self, kind: str) -> int:
+        """How often something happened in all runs that must not."""
+        return sum(run.result.found[kind] for run in self.runs)
+
+
+def rows(profile: str, cases: Sequence[Case], runs: Sequence[Run]) -> list[Row]:
+    """Return one row for each case, also for those that nobody has run yet.
+
+    Raises:
+        ValueError: a result is of a case that the profile does not have (any more).
+    """
+    of_profile = [run for run in runs if run.result.profile == profile]
+    unknown = {run.result.case for run in of_profile} - {case.name for case in cases}
+    if unknown:
+        raise ValueError(f"results of {profile} without a case: {', '.join(sorted(unknown))}")
+    return [Row(case, profile, [run for run in of_profile if run.result.case == case.name]) for case in cases]

@@ -1,0 +1,254 @@
+"""Break a running cluster of the lab case by case, judge each with the ledger, and write what was seen.
+
+python -m tests.chaos.run --running lab --profile ha_postgresql                 every case of the profile, once
+python -m tests.chaos.run --running lab --case primary-host --runs 3            one case three times
+python -m tests.chaos.run --running lab --random 20                             20 by lot, from a seed that is printed
+python -m tests.chaos.run --profile ha_cassandra --list                         names, targets, what has been run
+
+Every result goes to tests/chaos/results; `make docs` makes the report of all of them. What was broken is healed in any
+case: after each run, after Ctrl-C, and by the lab itself when this process is killed. Exit code 1 when something that
+was acknowledged was not kept, a target was missed, or a client with the collection's settings saw an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import temporalio.service
+import yaml
+
+from lab import state
+from lab.view import View
+from tests.chaos.cases import PROFILES, Case, find, of_profile
+from tests.chaos.ledger import Ledger, ledger
+from tests.chaos.record import PATIENT, RETRYING, SINGLE
+from tests.chaos.result import DIRECTORY, Result, books_of, read_all, rows, write
+from tests.chaos.victims import CHOICES
+from tests.chaos.whole import UnsettledError, cluster_is_whole, until
+
+PER_SECOND = 2.0
+BEFORE_SECONDS = 8
+AFTER_SECONDS = 8
+WHOLE_SECONDS = 300
+# A fault outlives its case by this long when nobody heals it.
+HEAL_SECONDS = 120
+
+
+def lab(name: str, *words: str) -> None:
+    """Run a command of the lab."""
+    subprocess.run([sys.executable, "-m", "lab", *words, "--name", name], cwd=state.REPOSITORY, check=True)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let neither this process nor those that it starts be stopped by Ctrl-C or SIGTERM during the body."""
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def healed(name: str) -> Iterator[None]:
+    """End every fault of the lab after the body, however it ends."""
+    try:
+        yield
+    finally:
+        with uninterrupted():
+            lab(name, "heal")
+
+
+def broken_for(case: Case, view: View, books: Ledger) -> tuple[list[str], float, float]:
+    """Make the fault of a case and heal it; return its victims, when it began and when it was over."""
+    victims = CHOICES[case.victims](view)
+    words = case.words(victims)
+    # A process that was killed needs nobody to end the fault.
+    deadline = [] if case.command == "kill-process" else ["--for", str(case.seconds + HEAL_SECONDS)]
+    with healed(view.lab.name):
+        books.record.mark(" ".join(words))
+        began = time.time()
+        lab(view.lab.name, *words, *deadline)
+        time.sleep(max(began + case.seconds - time.time(), 0))
+        books.record.mark("heal")
+        ended = time.time()
+    books.record.mark("healed")
+    return victims, began, ended
+
+
+def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
+    """Run a case on a whole cluster; return its result and the picture of its load."""
+    until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
+    started, before = time.gmtime(), processor_times()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "ledger.sqlite"
+        with ledger(view, path, PER_SECOND, (PATIENT, RETRYING, SINGLE)) as books:
+            time.sleep(BEFORE_SECONDS)
+            victims, began, ended = broken_for(case, view, books)
+            time.sleep(AFTER_SECONDS)
+            busy = busy_percent(before, processor_times())
+        print(books.table, flush=True)
+        result = Result(
+            case=case.name,
+            profile=profile,
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", started),
+            command=" ".join(case.words(victims)),
+            victims=victims,
+            held_seconds=round(ended - began, 1),
+            per_second=PER_SECOND,
+            **books_of(books.record.calls(), books.verdict, began),
+            hosts=len(view.lab.hosts),
+            machine=machine(),
+            busy_percent=busy,
+            versions=versions(view),
+            commit=commit(),
+        )
+        return result, books.chart
+
+
+def machine() -> str:
+    """Describe the machine that all hosts of the lab share."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({model or platform.machine()}), {gigabytes:.0f} GiB of memory"
+
+
+def processor_times() -> tuple[int, int]:
+    """Return the time that the processors have spent, and how much of it idle, in ticks."""
+    times = [int(word) for word in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]]
+    return sum(times), times[3] + times[4]
+
+
+def busy_percent(before: tuple[int, int], after: tuple[int, int]) -> int:
+    """Return the share of the processors that was in use between two looks at their times."""
+    spent, idle = after[0] - before[0], after[1] - before[1]
+    return round(100 * (spent - idle) / spent) if spent else 0
+
+
+def versions(view: View) -> dict[str, str]:
+    """Return what is tested, by name."""
+    galaxy = yaml.safe_load((state.REPOSITORY / "galaxy.yml").read_text(encoding="utf-8"))
+    found = {
+        "zerospof.temporal": galaxy["version"],
+        "Temporal": view.variable("temporal_version"),
+        "SDK": f"Python {temporalio.service.__version__}",
+        "hosts": ", ".join(sorted({host.image for host in view.lab.hosts})),
+    }
+    return found | ({"Cassandra": view.variable("temporal_versions")["cassandra"]} if view.members("cassandra") else {})
+
+
+def commit() -> str:
+    """Return the commit of the checkout, with a plus when files of the product or of the lab differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=state.REPOSITORY, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "lab", "playbooks", "plugins", "roles", "inventories")
+    return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+
+
+def shortcomings(case: Case, result: Result) -> list[str]:
+    """Return what is not as the case demands, one sentence each."""
+    target = case.targets[result.profile]
+    found = [f"{kind} {count}" for kind, count in result.found.items() if count]
+    if target is not None and result.gap > target:
+        found.append(f"longest gap {result.gap:.1f} s, target {target:g} s")
+    if result.clients[PATIENT].failed:
+        found.append(f"{result.clients[PATIENT].failed} calls failed with the collection's settings")
+    return found
+
+
+def schedule(options: argparse.Namespace) -> list[Case]:
+    """Return the cases in the order in which they are to be run: all of them once before any runs again."""
+    if options.random:
+        seed = options.seed or secrets.token_hex(4)
+        print(f"--random {options.random} --seed {seed} draws these cases again", flush=True)
+        return random.Random(seed).choices(of_profile(options.profile), k=options.random)
+    names = options.case or [case.name for case in of_profile(options.profile)]
+    return [find(options.profile, name) for name in names] * options.runs
+
+
+def run_all(cases: Sequence[Case], profile: str, name: str, directory: Path) -> int:
+    """Run the cases one after the other; return how many were not as they must be."""
+    view, bad = View(state.load(name)), 0
+    # What a run that was killed has left.
+    lab(name, "heal")
+    for number, case in enumerate(cases, start=1):
+        print(f"\n[{number}/{len(cases)}] {case.name}: {case.tier}, {case.title}", flush=True)
+        try:
+            result, chart = run_case(case, profile, view)
+        except (UnsettledError, subprocess.CalledProcessError) as error:
+            print(f"   no result: {error}", flush=True)
+            bad += 1
+            continue
+        path = write(result, chart, directory)
+        wrong = shortcomings(case, result)
+        bad += bool(wrong)
+        gaps = ", ".join(f"{client} {seen.longest_gap:.1f} s" for client, seen in result.clients.items())
+        print(f"   {result.command}: longest gap {gaps}; processors {result.busy_percent} % busy", flush=True)
+        print(f"   {'; '.join(wrong) or 'as it must be'}; {os.path.relpath(path)}", flush=True)
+    until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
+    return bad
+
+
+def listing(profile: str, directory: Path) -> str:
+    """Return all cases of a profile with what is known of them."""
+    lines = []
+    for row in rows(profile, of_profile(profile), read_all(directory)):
+        target = "-" if row.target is None else f"{row.target:g} s"
+        worst = f"{len(row.runs)} runs, worst {max(row.gaps):.1f} s" if row.runs else "not measured"
+        lines.append(f"{row.case.name:<26} {row.case.tier}: {row.case.title}; target {target}; {worst}")
+    return "\n".join(lines)
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that everything is healed."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--running", metavar="LAB", default="lab", help="name of the lab (default: lab)")
+    parser.add_argument("--profile", choices=PROFILES, default=PROFILES[0], help="inventory that the lab was made from")
+    parser.add_argument("--case", action="append", metavar="CASE", help="this one only; may be repeated")
+    parser.add_argument("--runs", type=int, default=1, help="how often each (default: 1)")
+    parser.add_argument("--random", type=int, metavar="NUMBER", help="so many cases by lot instead")
+    parser.add_argument("--seed", help="of the lot (default: a new one)")
+    parser.add_argument("--results", type=Path, default=DIRECTORY, help="directory for the files")
+    parser.add_argument("--list", action="store_true", help="only show the cases")
+    options = parser.parse_args()
+    if options.list:
+        print(listing(options.profile, options.results))
+        return 0
+    try:
+        cases = schedule(options)
+    except KeyError as error:
+        parser.error(error.args[0])
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        return 1 if run_all(cases, options.profile, options.running, options.results) else 0
+    except KeyboardInterrupt:
+        print("interrupted; everything is healed", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

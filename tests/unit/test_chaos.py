@@ -1,0 +1,263 @@
+"""Cases, results and the report: what was measured is what docs say, and what was not measured says so."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.__main__ import parser
+from tests import docs
+from tests.chaos import run
+from tests.chaos.cases import CASES, PROFILES, find, of_profile
+from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call
+from tests.chaos.report import COLUMNS, HEADLINES, NOT_MEASURED, MarkerError, cells, documentation, page, put, readme
+from tests.chaos.result import Client, Result, Run, books_of, from_text, read_all, rows, to_text, write
+from tests.chaos.verdict import Verdict
+from tests.chaos.victims import CHOICES
+from tests.chaos.whole import UnsettledError, until
+
+PROFILE = "ha_postgresql"
+CASE = find(PROFILE, "primary-host")
+FINE = Client(calls=100, errors={}, longest_gap=9.0, gap_from=0.5, gap_before=0.6)
+RESULT = Result(
+    case=CASE.name,
+    profile=PROFILE,
+    started="2026-11-26T12:00:00Z",
+    command="kill-host db-a",
+    victims=["db-a"],
+    held_seconds=50.2,
+    per_second=2.0,
+    clients={
+        PATIENT: FINE,
+        RETRYING: replace(FINE, longest_gap=12.0, errors={"start UNAVAILABLE: <gone>": 2}),
+        SINGLE: replace(FINE, longest_gap=30.0, errors={"start UNAVAILABLE: <gone>": 40}),
+    },
+    starts=280,
+    signals=70,
+    found=dict.fromkeys(("lost", "duplicated", "stuck", "wrong", "unseen"), 0),
+    problems=[],
+    hosts=12,
+    machine="2 cores (some processor), 24 GiB of memory",
+    busy_percent=80,
+    versions={"Temporal": "1.31.2"},
+    commit="0123456789ab",
+)
+CHART = '<svg xmlns="http://www.w3.org/2000/svg"><text>chart of a run</text></svg>'
+
+
+def of(*gaps: float) -> list[Run]:
+    """Return one run of the case for each of ``gaps``."""
+    return [
+        Run(replace(RESULT, started=f"2026-11-26T12:0{number}:00Z", clients=RESULT.clients | {PATIENT: client}), CHART)
+        for number, client in enumerate(replace(FINE, longest_gap=gap) for gap in gaps)
+    ]
+
+
+def shown(runs: list[Run]) -> dict[str, str]:
+    """Return the cells of the case by their columns."""
+    [row] = [row for row in rows(PROFILE, of_profile(PROFILE), runs) if row.case == CASE]
+    return dict(zip(COLUMNS, cells(row), strict=True))
+
+
+def test_names_of_cases_are_unique_and_their_victims_can_be_chosen() -> None:
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names)
+    assert {case.victims for case in CASES} == set(CHOICES)
+    assert {profile for case in CASES for profile in case.targets} == set(PROFILES)
+    assert set(HEADLINES) <= set(names)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_case_is_a_command_that_the_lab_understands(case: object) -> None:
+    victims = ["az_a", "az_b"] if case.command == "cut-one-way" else ["az_a"]
+    parsed = parser().parse_args([*case.words(victims), "--name", "lab"])
+    assert parsed.targets == victims[:1]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_fault_lasts_longer_than_its_target_allows_so_that_a_miss_is_seen(case: object) -> None:
+    assert all(case.seconds > target for target in case.targets.values() if target is not None)
+
+
+def test_an_unknown_case_is_refused_with_the_names_that_there_are() -> None:
+    with pytest.raises(KeyError, match="no case nonsense of ha_postgresql; there are: vip-holder-host"):
+        find(PROFILE, "nonsense")
+    with pytest.raises(KeyError, match="no case node-host of ha_postgresql"):
+        find(PROFILE, "node-host")
+
+
+def test_a_result_survives_its_file(tmp_path: Path) -> None:
+    path = write(RESULT, CHART, tmp_path)
+    assert path == tmp_path / PROFILE / CASE.name / "20261126T120000Z.json"
+    assert read_all(tmp_path) == [Run(RESULT, CHART)]
+
+
+def test_a_result_of_another_schema_is_refused() -> None:
+    with pytest.raises(ValueError, match="schema_version 2, not 1"):
+        from_text(to_text(replace(RESULT, schema_version=2)))
+
+
+def test_books_become_gaps_of_each_client_with_their_moment_and_errors() -> None:
+    def start(flavour: str, began: float, ended: float | None, error: str | None = "") -> Call:
+        return Call(flavour, "start", f"w-{began}", "", began, ended, error)
+
+    calls = [
+        *(start(RETRYING, second, second + 0.5) for second in (0, 1, 2, 9, 10)),
+        *(start(SINGLE, second, second + 0.5, "" if second < 3 or second > 12 else "gone") for second in range(14)),
+        Call(RETRYING, "signal", "w-0", "token", 1.0, 1.5, ""),
+    ]
+    books = books_of(calls, Verdict(lost=["w-0"]), fault_at=2.75)
+    assert books["clients"][RETRYING] == Client(6, {}, longest_gap=7.0, gap_from=-0.25, gap_before=1.0)
+    assert books["clients"][SINGLE] == Client(14, {"gone": 10}, longest_gap=11.0, gap_from=-0.25, gap_before=1.0)
+    assert (books["starts"], books["signals"], books["found"]["lost"], books["problems"]) == (9, 1, 1, ["lost: w-0"])
+
+
+def test_a_missing_result_is_not_measured_wherever_it_is_shown() -> None:
+    assert shown([])["runs"] == NOT_MEASURED
+    assert shown([])["target met"] == ""
+    assert documentation([]).count(f"| {NOT_MEASURED} |") == sum(len(of_profile(profile)) for profile in PROFILES)
+    assert page([]).count(f'<p class="absent">{NOT_MEASURED}</p>') == sum(len(of_profile(name)) for name in PROFILES)
+    [line] = [line for line in readme(of(9.0)).splitlines() if CASE.title in line]
+    assert line == f"| PostgreSQL: {CASE.title} | 12.0 s (1 run) | {NOT_MEASURED} |"
+    assert readme([]).count(NOT_MEASURED) == 2 * len(HEADLINES) - 1
+
+
+def test_a_row_shows_median_and_worst_of_both_clients_of_the_sdk() -> None:
+    found = shown(of(14.0, 9.0, 20.0))
+    assert (found["runs"], found["longest gap, median"], found["worst"]) == ("3", "14.0 s", "20.0 s")
+    assert found["target met"] == "yes"
+    assert found["worst, single attempts"] == "30.0 s"
+    assert found["failed calls"] == "0 / 6 / 120"
+    assert found["lost, duplicated or stuck"] == "nothing"
+
+
+def test_one_run_above_the_target_misses_it_everywhere() -> None:
+    runs = of(9.0, 25.1, 9.0)
+    assert shown(runs)["target met"] == "**no**"
+    assert "| 25.1 s (3 runs); the target is 25 s |" in readme(runs)
+    assert page(runs).count('<tr class="no">') == 1
+    assert shown(of(25.0))["target met"] == "yes"
+
+
+def test_a_loss_in_any_run_is_shown_although_the_target_is_met() -> None:
+    first, second = of(9.0, 10.0)
+    runs = [replace(first, result=replace(first.result, found=first.result.found | {"lost": 2})), second]
+    assert shown(runs)["lost, duplicated or stuck"] == "**2 lost**"
+    assert "12.0 s (2 runs); **2 lost** |" in readme(runs)
+    assert page(runs).count('<tr class="no">') == 1
+
+
+def test_a_result_without_a_case_is_no_silent_omission() -> None:
+    with pytest.raises(ValueError, match="results of ha_postgresql without a case: renamed"):
+        documentation([Run(replace(RESULT, case="renamed"), CHART)])
+
+
+def test_the_page_needs_nothing_beside_itself_and_has_the_picture_of_the_worst_run() -> None:
+    first, second = of(9.0, 20.0)
+    text = page([first, replace(second, chart=CHART.replace("a run", "the worst run"))])
+    assert "chart of the worst run" in text
+    assert "chart of a run" not in text
+    assert "2 x start UNAVAILABLE: &lt;gone&gt;" in text
+    assert not re.findall(r"<(?:script|link|img|iframe|object)|\b(?:src|href)=|url\(|@import", text)
+
+
+def test_a_page_without_its_markers_is_refused() -> None:
+    with pytest.raises(MarkerError, match="expected once"):
+        put("no markers", "x", "content")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the pages, with the results of the repository beside it."""
+    for name in docs.pages():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((docs.ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path
+
+
+def test_documentation_and_results_agree(checkout: Path) -> None:
+    assert docs.outdated() == docs.outdated(checkout) == []
+
+
+def test_the_check_bites_when_a_result_is_not_in_the_documentation(checkout: Path) -> None:
+    results = checkout / "results"
+    for known in read_all():
+        write(known.result, known.chart, results)
+    assert docs.outdated(checkout, results) == []
+    write(replace(RESULT, started="2000-01-01T00:00:00Z"), CHART, results)
+    assert docs.outdated(checkout, results) == ["README.md", "docs/fault_tolerance.md", "docs/fault_tolerance.html"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/fault_tolerance.md", "docs/fault_tolerance.html"])
+def test_the_check_bites_when_somebody_edits_a_figure(checkout: Path, name: str) -> None:
+    text = (checkout / name).read_text(encoding="utf-8")
+    changed = re.sub(rf"{NOT_MEASURED}|\d+\.\d s", "0.0 s", text.partition("made by `make docs`")[2] or text, count=1)
+    (checkout / name).write_text(text.replace(text.partition("made by `make docs`")[2] or text, changed))
+    assert docs.outdated(checkout) == [name]
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (RESULT, []),
+        (replace(RESULT, found=RESULT.found | {"stuck": 1}), ["stuck 1"]),
+        (of(25.5)[0].result, ["longest gap 25.5 s, target 25 s"]),
+        (
+            replace(RESULT, clients=RESULT.clients | {PATIENT: replace(FINE, errors={"gone": 3})}),
+            ["3 calls failed with the collection's settings"],
+        ),
+    ],
+)
+def test_a_run_is_not_as_it_must_be_when_something_is_lost_late_or_told_as_an_error(
+    result: Result, words: list[str]
+) -> None:
+    assert run.shortcomings(CASE, result) == words
+
+
+def test_a_seed_draws_the_same_cases_again() -> None:
+    first, second = (random.Random("1a2b").choices(of_profile(PROFILE), k=20) for _ in range(2))
+    assert first == second
+
+
+def test_a_fault_is_healed_after_an_interruption_that_the_healing_itself_does_not_hear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[tuple[str, ...]] = []
+
+    def lab(*words: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(words)
+
+    monkeypatch.setattr(run, "lab", lab)
+    with pytest.raises(KeyboardInterrupt), run.healed("x"):
+        raise KeyboardInterrupt
+    assert done == [("x", "heal")]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_does_not_come_true_in_time_says_what_was_seen_last() -> None:
+    def look() -> bool:
+        raise ValueError("no answer of db-a")
+
+    with pytest.raises(UnsettledError, match=r"the cluster is whole; last: ValueError\('no answer of db-a'\)"):
+        until("the cluster is whole", look, seconds=0)
+
+
+def test_processors_that_idled_for_a_quarter_were_busy_for_the_rest() -> None:
+    assert run.busy_percent((1000, 500), (1400, 600)) == 75
+    assert run.busy_percent((1000, 500), (1000, 500)) == 0
+
+
+def test_make_chaos_hands_its_wishes_on() -> None:
+    command = ["make", "--dry-run", "chaos", "PROFILE=ha_cassandra", "CASE=node-host node-cut", "LAB=x", "RUNS=3"]
+    said = subprocess.run(command, cwd=docs.ROOT, capture_output=True, text=True, check=True).stdout
+    wanted = "--running x --profile ha_cassandra --runs 3 --case node-host --case node-cut"
+    assert f"tests.chaos.run {wanted}" in said
