@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -256,6 +257,7 @@ def test_processors_that_idled_for_a_quarter_were_busy_for_the_rest() -> None:
     assert run.busy_percent((1000, 500), (1000, 500)) == 0
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_make_chaos_hands_its_wishes_on() -> None:
     command = ["make", "--dry-run", "chaos", "PROFILE=ha_cassandra", "CASE=node-host node-cut", "LAB=x", "RUNS=3"]
     said = subprocess.run(command, cwd=docs.ROOT, capture_output=True, text=True, check=True).stdout
