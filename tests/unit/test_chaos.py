@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from temporalio.service import KeepAliveConfig, RetryConfig
 
 from lab.__main__ import parser
+from lab.view import KEEP_ALIVE, PATIENCE
 from tests import docs
 from tests.chaos import run
 from tests.chaos.cases import CASES, PROFILES, find, of_profile
@@ -203,6 +205,17 @@ def test_the_check_bites_when_somebody_edits_a_figure(checkout: Path, name: str)
     changed = re.sub(rf"{NOT_MEASURED}|\d+\.\d s", "0.0 s", text.partition("made by `make docs`")[2] or text, count=1)
     (checkout / name).write_text(text.replace(text.partition("made by `make docs`")[2] or text, changed))
     assert docs.outdated(checkout) == [name]
+
+
+def test_the_documented_settings_are_those_of_the_client_that_was_measured() -> None:
+    text = (docs.ROOT / "docs/fault_tolerance.md").read_text(encoding="utf-8")
+    [retries], [keep_alive] = (re.findall(rf"{name}\(([^)]+)\)", text) for name in ("RetryConfig", "KeepAliveConfig"))
+
+    def values(arguments: str) -> dict[str, int]:
+        return {name: int(value) for name, value in re.findall(r"(\w+)=(\w+)", arguments)}
+
+    assert RetryConfig(**values(retries)) == PATIENCE
+    assert KeepAliveConfig(**values(keep_alive)) == KEEP_ALIVE
 
 
 @pytest.mark.parametrize(
