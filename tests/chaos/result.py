@@ -89,16 +89,17 @@ def client_of(calls: Sequence[Call], fault_at: float) -> Client:
     )
 
 
-def books_of(calls: Sequence[Call], verdict: Verdict, fault_at: float) -> dict[str, Any]:
-    """Return those fields of a result that the books of the ledger decide."""
+def books_of(calls: Sequence[Call], verdict: Verdict, disputed: Sequence[str], fault_at: float) -> dict[str, Any]:
+    """Return those fields of a result that the books of the ledger decide, and what the second judge says of them."""
     flavours = list(dict.fromkeys(call.flavour for call in calls))
     acked = [call.kind for call in calls if call.acked]
     return {
         "clients": {name: client_of([call for call in calls if call.flavour == name], fault_at) for name in flavours},
         "starts": acked.count("start"),
         "signals": acked.count("signal"),
-        "found": {kind.name: len(getattr(verdict, kind.name)) for kind in fields(verdict)},
-        "problems": verdict.problems[:SOME],
+        "found": {kind.name: len(getattr(verdict, kind.name)) for kind in fields(verdict)}
+        | {"disputed": len(disputed)},
+        "problems": [*verdict.problems, *(f"disputed: {problem}" for problem in disputed)][:SOME],
     }
 
 

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -31,11 +32,12 @@ import temporalio.service
 import yaml
 
 from lab import state
-from lab.view import View
+from lab.view import View, ViewError
 from tests.chaos.cases import PROFILES, Case, find, of_profile
 from tests.chaos.ledger import Ledger, ledger
 from tests.chaos.record import PATIENT, RETRYING, SINGLE
 from tests.chaos.result import DIRECTORY, Result, books_of, read_all, rows, write
+from tests.chaos.second_opinion import Cli, CliError, disputed, unpacked
 from tests.chaos.victims import CHOICES
 from tests.chaos.whole import UnsettledError, cluster_is_whole, until
 
@@ -73,8 +75,18 @@ def healed(name: str) -> Iterator[None]:
             lab(name, "heal")
 
 
-def broken_for(case: Case, view: View, books: Ledger) -> tuple[list[str], float, float]:
-    """Make the fault of a case and heal it; return its victims, when it began and when it was over."""
+@dataclass(frozen=True)
+class Broken:
+    """A fault that is over: its victims, its time, and whether the command line was told meanwhile that it started."""
+
+    victims: list[str]
+    began: float
+    ended: float
+    started: bool
+
+
+def broken_for(case: Case, view: View, books: Ledger, cli: Cli) -> Broken:
+    """Make the fault of a case and heal it."""
     victims = CHOICES[case.victims](view)
     words = case.words(victims)
     # A process that was killed needs nobody to end the fault.
@@ -83,11 +95,12 @@ def broken_for(case: Case, view: View, books: Ledger) -> tuple[list[str], float,
         books.record.mark(" ".join(words))
         began = time.time()
         lab(view.lab.name, *words, *deadline)
+        told = cli.start(f"cli-{books.name}")
         time.sleep(max(began + case.seconds - time.time(), 0))
         books.record.mark("heal")
         ended = time.time()
     books.record.mark("healed")
-    return victims, began, ended
+    return Broken(victims, began, ended, told)
 
 
 def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
@@ -96,21 +109,24 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
     started, before = time.gmtime(), processor_times()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "ledger.sqlite"
-        with ledger(view, path, PER_SECOND, (PATIENT, RETRYING, SINGLE)) as books:
-            time.sleep(BEFORE_SECONDS)
-            victims, began, ended = broken_for(case, view, books)
-            time.sleep(AFTER_SECONDS)
-            busy = busy_percent(before, processor_times())
-        print(books.table, flush=True)
+        with unpacked(view) as cli:
+            with ledger(view, path, PER_SECOND, (PATIENT, RETRYING, SINGLE)) as books:
+                time.sleep(BEFORE_SECONDS)
+                broken = broken_for(case, view, books, cli)
+                time.sleep(AFTER_SECONDS)
+                busy = busy_percent(before, processor_times())
+            print(books.table, flush=True)
+            doubts = second_opinion(cli, books, broken.started)
+        calls = books.record.calls()
         result = Result(
             case=case.name,
             profile=profile,
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", started),
-            command=" ".join(case.words(victims)),
-            victims=victims,
-            held_seconds=round(ended - began, 1),
+            command=" ".join(case.words(broken.victims)),
+            victims=broken.victims,
+            held_seconds=round(broken.ended - broken.began, 1),
             per_second=PER_SECOND,
-            **books_of(books.record.calls(), books.verdict, began),
+            **books_of(calls, books.verdict, doubts, broken.began),
             hosts=len(view.lab.hosts),
             machine=machine(),
             busy_percent=busy,
@@ -118,6 +134,13 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
             commit=commit(),
         )
         return result, books.chart
+
+
+def second_opinion(cli: Cli, books: Ledger, started: bool) -> list[str]:
+    """Return where the command line and the ledger disagree about what became of the load."""
+    acknowledged = [call.workflow_id for call in books.record.calls() if call.kind == "start" and call.acked]
+    story = cli.story(f"cli-{books.name}") if started else None
+    return disputed(acknowledged, cli.listed(f"{books.name}-"), story)
 
 
 def machine() -> str:
@@ -194,7 +217,7 @@ def run_all(cases: Sequence[Case], profile: str, name: str, directory: Path) -> 
         print(f"\n[{number}/{len(cases)}] {case.name}: {case.tier}, {case.title}", flush=True)
         try:
             result, chart = run_case(case, profile, view)
-        except (UnsettledError, subprocess.CalledProcessError) as error:
+        except (UnsettledError, CliError, ViewError, subprocess.SubprocessError) as error:
             print(f"   no result: {error}", flush=True)
             bad += 1
             continue

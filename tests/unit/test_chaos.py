@@ -23,6 +23,7 @@ from tests.chaos.cases import CASES, PROFILES, find, of_profile
 from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call
 from tests.chaos.report import COLUMNS, HEADLINES, NOT_MEASURED, MarkerError, cells, documentation, page, put, readme
 from tests.chaos.result import Client, Result, Run, books_of, from_text, read_all, rows, to_text, write
+from tests.chaos.second_opinion import EXPECTED_STORY, disputed
 from tests.chaos.verdict import Verdict
 from tests.chaos.victims import CHOICES
 from tests.chaos.whole import UnsettledError, until
@@ -45,7 +46,7 @@ RESULT = Result(
     },
     starts=280,
     signals=70,
-    found=dict.fromkeys(("lost", "duplicated", "stuck", "wrong", "unseen"), 0),
+    found=dict.fromkeys(("lost", "duplicated", "stuck", "wrong", "unseen", "disputed"), 0),
     problems=[],
     hosts=12,
     machine="2 cores (some processor), 24 GiB of memory",
@@ -117,10 +118,11 @@ def test_books_become_gaps_of_each_client_with_their_moment_and_errors() -> None
         *(start(SINGLE, second, second + 0.5, "" if second < 3 or second > 12 else "gone") for second in range(14)),
         Call(RETRYING, "signal", "w-0", "token", 1.0, 1.5, ""),
     ]
-    books = books_of(calls, Verdict(lost=["w-0"]), fault_at=2.75)
+    books = books_of(calls, Verdict(lost=["w-0"]), ["w-1"], fault_at=2.75)
     assert books["clients"][RETRYING] == Client(6, {}, longest_gap=7.0, gap_from=-0.25, gap_before=1.0)
     assert books["clients"][SINGLE] == Client(14, {"gone": 10}, longest_gap=11.0, gap_from=-0.25, gap_before=1.0)
-    assert (books["starts"], books["signals"], books["found"]["lost"], books["problems"]) == (9, 1, 1, ["lost: w-0"])
+    assert (books["starts"], books["signals"], books["found"]["lost"], books["found"]["disputed"]) == (9, 1, 1, 1)
+    assert books["problems"] == ["lost: w-0", "disputed: w-1"]
 
 
 def test_a_missing_result_is_not_measured_wherever_it_is_shown() -> None:
@@ -263,6 +265,26 @@ def test_what_does_not_come_true_in_time_says_what_was_seen_last() -> None:
 
     with pytest.raises(UnsettledError, match=r"the cluster is whole; last: ValueError\('no answer of db-a'\)"):
         until("the cluster is whole", look, seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("listed", "story", "words"),
+    [
+        ({"w-1": "COMPLETED", "w-2": "RUNNING"}, EXPECTED_STORY, []),
+        ({"w-1": "COMPLETED"}, None, []),
+        ({}, None, ["w-1 was acknowledged, and the command line lists nothing"]),
+        ({"w-1": "RUNNING"}, None, ["w-1 was acknowledged, and the command line lists RUNNING"]),
+        (
+            {"w-1": "COMPLETED"},
+            ["RUNNING", "RUNNING", "TERMINATED", "RUNNING"],
+            ["the workflow of the command line was RUNNING, RUNNING, TERMINATED, RUNNING"],
+        ),
+    ],
+)
+def test_two_judges_that_disagree_are_told_apart(
+    listed: dict[str, str], story: list[str] | None, words: list[str]
+) -> None:
+    assert disputed(["w-1"], listed, story) == words
 
 
 def test_processors_that_idled_for_a_quarter_were_busy_for_the_rest() -> None:
