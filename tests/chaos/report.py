@@ -102,7 +102,7 @@ def circumstances(profile: str, runs: Sequence[Run]) -> str:
     return (
         f"{len(results)} runs from {days[0]} to {days[-1]}: {hosts} hosts on one machine, {machines},"
         f" which were {min(busy)} to {max(busy)} % busy; {'; '.join(software)}."
-        f" Each of three clients began {rates} workflows a second."
+        f" Each of three clients began {rates} workflow{'' if rates == '1' else 's'} a second."
     )
 
 
@@ -198,7 +198,7 @@ def page(runs: Sequence[Run]) -> str:
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Faults, measured</title>',
             f"<style>{STYLE}</style></head><body><h1>Faults, measured</h1>",
             f"<p>Failed calls are those of three clients: {PATIENT}, {RETRYING}, {SINGLE}. The gap is the longest time",
-            "between two acknowledged starts that one of the first two saw. Bars are calls by the second in which they",
+            "between two acknowledged starts (for balancers: calls) that one of the first two saw. Bars are calls by the second in which they",
             "ended: blue ones succeeded, orange ones failed.</p>",
             *parts,
             "</body></html>\n",

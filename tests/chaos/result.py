@@ -75,11 +75,11 @@ class Result:
         return not any(self.found.values())
 
 
-def client_of(calls: Sequence[Call], fault_at: float) -> Client:
-    """Return what one client saw, of its calls."""
-    began, ended = longest_pause(calls)
-    before = [call for call in calls if (call.ended or call.began) < fault_at]
-    quiet = longest_pause(before)
+def client_of(calls: Sequence[Call], fault_at: float, any_call: bool) -> Client:
+    """Return what one client saw, of its calls; gaps are those between starts, or between ``any_call``."""
+    counted = [call for call in calls if any_call or call.kind == "start"]
+    began, ended = longest_pause(counted)
+    quiet = longest_pause([call for call in counted if (call.ended or call.began) < fault_at])
     return Client(
         calls=len(calls),
         errors=dict(errors(calls).most_common()),
@@ -89,12 +89,17 @@ def client_of(calls: Sequence[Call], fault_at: float) -> Client:
     )
 
 
-def books_of(calls: Sequence[Call], verdict: Verdict, disputed: Sequence[str], fault_at: float) -> dict[str, Any]:
+def books_of(
+    case: Case, calls: Sequence[Call], verdict: Verdict, disputed: Sequence[str], fault_at: float
+) -> dict[str, Any]:
     """Return those fields of a result that the books of the ledger decide, and what the second judge says of them."""
     flavours = list(dict.fromkeys(call.flavour for call in calls))
     acked = [call.kind for call in calls if call.acked]
     return {
-        "clients": {name: client_of([call for call in calls if call.flavour == name], fault_at) for name in flavours},
+        "clients": {
+            name: client_of([call for call in calls if call.flavour == name], fault_at, case.any_call)
+            for name in flavours
+        },
         "starts": acked.count("start"),
         "signals": acked.count("signal"),
         "found": {kind.name: len(getattr(verdict, kind.name)) for kind in fields(verdict)}

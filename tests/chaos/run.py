@@ -41,7 +41,9 @@ from tests.chaos.second_opinion import Cli, CliError, disputed, unpacked
 from tests.chaos.victims import CHOICES
 from tests.chaos.whole import UnsettledError, cluster_is_whole, until
 
-PER_SECOND = 2.0
+# Workflows of each client. More of them fill two cores, on which either cluster fits.
+PER_SECOND = {"ha_postgresql": 2.0, "ha_cassandra": 1.0}
+PULSES = 5.0
 BEFORE_SECONDS = 8
 AFTER_SECONDS = 8
 WHOLE_SECONDS = 300
@@ -110,7 +112,7 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "ledger.sqlite"
         with unpacked(view) as cli:
-            with ledger(view, path, PER_SECOND, (PATIENT, RETRYING, SINGLE)) as books:
+            with ledger(view, path, PER_SECOND[profile], (PATIENT, RETRYING, SINGLE), PULSES) as books:
                 time.sleep(BEFORE_SECONDS)
                 broken = broken_for(case, view, books, cli)
                 time.sleep(AFTER_SECONDS)
@@ -125,8 +127,8 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
             command=" ".join(case.words(broken.victims)),
             victims=broken.victims,
             held_seconds=round(broken.ended - broken.began, 1),
-            per_second=PER_SECOND,
-            **books_of(calls, books.verdict, doubts, broken.began),
+            per_second=PER_SECOND[profile],
+            **books_of(case, calls, books.verdict, doubts, broken.began),
             hosts=len(view.lab.hosts),
             machine=machine(),
             busy_percent=busy,

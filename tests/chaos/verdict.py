@@ -76,18 +76,17 @@ def judge(calls: Sequence[Call], seen: Mapping[str, Seen], visible: int) -> Verd
 
 
 def longest_pause(calls: Sequence[Call]) -> tuple[float, float]:
-    """Return when the longest time without an acknowledged start began and ended; the ends of the load count."""
-    starts = [call for call in calls if call.kind == "start"]
-    if not starts:
+    """Return when the longest time without an acknowledged call began and ended; the ends of the load count."""
+    if not calls:
         return 0.0, 0.0
-    acked = sorted(call.ended for call in starts if call.acked and call.ended is not None)
-    moments = [starts[0].began, *acked, max([starts[-1].began, *acked])]
+    acked = sorted(call.ended for call in calls if call.acked and call.ended is not None)
+    moments = [calls[0].began, *acked, max([calls[-1].began, *acked])]
     return max(itertools.pairwise(moments), key=lambda pair: pair[1] - pair[0])
 
 
 def longest_gap(calls: Sequence[Call]) -> float:
     """Return the longest time between two acknowledged starts one after the other, the ends of the load included."""
-    began, ended = longest_pause(calls)
+    began, ended = longest_pause([call for call in calls if call.kind == "start"])
     return ended - began
 
 
