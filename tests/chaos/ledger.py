@@ -104,6 +104,8 @@ class Teller:
     flavour: str
     task_queue: str
     retries: bool
+    # Whether there is a workflow that can be asked for.
+    is_known: bool = False
 
     async def call(self, kind: str, rpc: Callable[..., Awaitable[Any]], request: object, *about: str) -> bool:
         """Make one call and write it down; return whether it was acknowledged."""
@@ -141,6 +143,7 @@ class Teller:
             **common,
         )
         started = await self.call("start", service.start_workflow_execution, start, name)
+        self.is_known = self.is_known or (number == 0 and started)
         if not held or not started:
             return
         execution = WorkflowExecution(workflow_id=name)
@@ -161,9 +164,9 @@ class Teller:
         )
         await self.call("signal", self.client.workflow_service.signal_workflow_execution, signal, name, token)
 
-    async def pulse(self, number: int) -> None:
+    async def pulse(self, _: int) -> None:
         """Ask how the first workflow is: the cheapest call that goes all the way to a history shard."""
-        if number == 0:
+        if not self.is_known:
             return
         request = DescribeWorkflowExecutionRequest(
             namespace=self.client.namespace, execution=WorkflowExecution(workflow_id=self.workflow_id(0))

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS marks (at REAL NOT NULL, label TEXT NOT NULL);
 class Call:
     """One call; times are seconds of the wall clock, ``ended`` and ``error`` are ``None`` while nothing came back.
 
-    ``kind`` is start, signal, query, list or describe; ``token`` is what a signal carries. ``error`` is empty for a success.
+    ``kind`` is start, signal, query, list or describe; ``token`` is what a signal carries. ``error`` is empty for a
+    success.
     """
 
     flavour: str

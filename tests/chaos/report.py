@@ -198,8 +198,8 @@ def page(runs: Sequence[Run]) -> str:
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Faults, measured</title>',
             f"<style>{STYLE}</style></head><body><h1>Faults, measured</h1>",
             f"<p>Failed calls are those of three clients: {PATIENT}, {RETRYING}, {SINGLE}. The gap is the longest time",
-            "between two acknowledged starts (for balancers: calls) that one of the first two saw. Bars are calls by the second in which they",
-            "ended: blue ones succeeded, orange ones failed.</p>",
+            "between two acknowledged starts (for balancers: calls) that one of the first two saw. Bars are calls",
+            "by the second in which they ended: blue ones succeeded, orange ones failed.</p>",
             *parts,
             "</body></html>\n",
         ]
