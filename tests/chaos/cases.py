@@ -47,13 +47,13 @@ class Case:
     process: str = ""
 
     @property
-    def any_call(self) -> bool:
-        """Whether any call that succeeds ends a gap.
+    def counted(self) -> tuple[str, ...]:
+        """The kinds of calls whose success ends a gap; clients make those of each at a steady rate.
 
         Balancers treat all calls alike, and are lost for less time than two starts are apart. In all other cases only
         the start of a workflow counts, which needs every tier below.
         """
-        return self.tier == BALANCERS
+        return ("start", "describe") if self.tier == BALANCERS else ("start",)
 
     def words(self, victims: list[str]) -> list[str]:
         """Return the command of the lab that makes the fault."""

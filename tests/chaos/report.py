@@ -11,7 +11,7 @@ from html import escape
 
 from tests.chaos.cases import PROFILES, of_profile
 from tests.chaos.record import PATIENT, RETRYING, SINGLE
-from tests.chaos.result import Row, Run, rows
+from tests.chaos.result import CLIENTS, Row, Run, rows
 
 NOT_MEASURED = "not measured"
 NOT_THERE = ""
@@ -27,7 +27,6 @@ HEADLINES = (
     "zone-of-primary-dead",
     "zone-of-primary-cut",
 )
-CLIENTS = (PATIENT, RETRYING, SINGLE)
 COLUMNS = (
     "what fails",
     "fault",
@@ -198,8 +197,8 @@ def page(runs: Sequence[Run]) -> str:
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Faults, measured</title>',
             f"<style>{STYLE}</style></head><body><h1>Faults, measured</h1>",
             f"<p>Failed calls are those of three clients: {PATIENT}, {RETRYING}, {SINGLE}. The gap is the longest time",
-            "between two acknowledged starts (for balancers: calls) that one of the first two saw. Bars are calls",
-            "by the second in which they ended: blue ones succeeded, orange ones failed.</p>",
+            "between two acknowledged starts (for balancers: or questions) that one of the first two saw. Bars are",
+            "calls by the second in which they ended: blue ones succeeded, orange ones failed.</p>",
             *parts,
             "</body></html>\n",
         ]

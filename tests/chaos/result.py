@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.cases import Case
-from tests.chaos.record import PATIENT, RETRYING, Call
+from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call
 from tests.chaos.verdict import Verdict, errors, longest_pause
 
 SCHEMA_VERSION = 1
 DIRECTORY = Path(__file__).parent / "results"
 # Whose gaps the targets are about.
 OF_SDK = (PATIENT, RETRYING)
+CLIENTS = (*OF_SDK, SINGLE)
 SOME = 20
 
 
@@ -75,9 +76,9 @@ class Result:
         return not any(self.found.values())
 
 
-def client_of(calls: Sequence[Call], fault_at: float, any_call: bool) -> Client:
-    """Return what one client saw, of its calls; gaps are those between starts, or between ``any_call``."""
-    counted = [call for call in calls if any_call or call.kind == "start"]
+def client_of(calls: Sequence[Call], fault_at: float, kinds: Sequence[str]) -> Client:
+    """Return what one client saw, of its calls; gaps are those between calls of these ``kinds``."""
+    counted = [call for call in calls if call.kind in kinds]
     began, ended = longest_pause(counted)
     quiet = longest_pause([call for call in counted if (call.ended or call.began) < fault_at])
     return Client(
@@ -93,12 +94,11 @@ def books_of(
     case: Case, calls: Sequence[Call], verdict: Verdict, disputed: Sequence[str], fault_at: float
 ) -> dict[str, Any]:
     """Return those fields of a result that the books of the ledger decide, and what the second judge says of them."""
-    flavours = list(dict.fromkeys(call.flavour for call in calls))
-    acked = [call.kind for call in calls if call.acked]
+    acked = [call.kind for call in calls if call.acked and call.flavour in CLIENTS]
     return {
         "clients": {
-            name: client_of([call for call in calls if call.flavour == name], fault_at, case.any_call)
-            for name in flavours
+            name: client_of([call for call in calls if call.flavour == name], fault_at, case.counted)
+            for name in CLIENTS
         },
         "starts": acked.count("start"),
         "signals": acked.count("signal"),

@@ -35,8 +35,8 @@ from lab import state
 from lab.view import View, ViewError
 from tests.chaos.cases import PROFILES, Case, find, of_profile
 from tests.chaos.ledger import Ledger, ledger
-from tests.chaos.record import PATIENT, RETRYING, SINGLE
-from tests.chaos.result import DIRECTORY, Result, books_of, read_all, rows, write
+from tests.chaos.record import PATIENT
+from tests.chaos.result import CLIENTS, DIRECTORY, Result, books_of, read_all, rows, write
 from tests.chaos.second_opinion import Cli, CliError, disputed, unpacked
 from tests.chaos.victims import CHOICES
 from tests.chaos.whole import UnsettledError, cluster_is_whole, until
@@ -112,7 +112,7 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "ledger.sqlite"
         with unpacked(view) as cli:
-            with ledger(view, path, PER_SECOND[profile], (PATIENT, RETRYING, SINGLE), PULSES) as books:
+            with ledger(view, path, PER_SECOND[profile], CLIENTS, PULSES) as books:
                 time.sleep(BEFORE_SECONDS)
                 broken = broken_for(case, view, books, cli)
                 time.sleep(AFTER_SECONDS)

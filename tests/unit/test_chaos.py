@@ -116,10 +116,13 @@ def test_books_become_gaps_of_each_client_with_their_moment_and_errors() -> None
     calls = [
         *(start(RETRYING, second, second + 0.5) for second in (0, 1, 2, 9, 10)),
         *(start(SINGLE, second, second + 0.5, "" if second < 3 or second > 12 else "gone") for second in range(14)),
-        Call(RETRYING, "signal", "w-0", "token", 4.0, 4.5, ""),
+        Call(RETRYING, "signal", "w-0", "token", 6.0, 6.5, ""),
+        Call(RETRYING, "describe", "", "", 4.0, 4.5, ""),
+        # Whoever lets what still waits end is none of the clients.
+        Call("clean-up", "signal", "w-1", "other", 90.0, 90.5, ""),
     ]
     books = books_of(CASE, calls, Verdict(lost=["w-0"]), ["w-1"], fault_at=2.75)
-    assert books["clients"][RETRYING] == Client(6, {}, longest_gap=7.0, gap_from=-0.25, gap_before=1.0)
+    assert books["clients"][RETRYING] == Client(7, {}, longest_gap=7.0, gap_from=-0.25, gap_before=1.0)
     assert books["clients"][SINGLE] == Client(14, {"gone": 10}, longest_gap=11.0, gap_from=-0.25, gap_before=1.0)
     assert (books["starts"], books["signals"], books["found"]["lost"], books["found"]["disputed"]) == (9, 1, 1, 1)
     assert books["problems"] == ["lost: w-0", "disputed: w-1"]
