@@ -209,6 +209,7 @@ def test_paused_process_hangs_until_it_is_healed_and_a_killed_one_is_started_aga
         return on("host-a", f"ps -o state= -p {pid}").stdout.strip()
 
     on("host-a", "systemd-run --unit=sleeper --property=Restart=always --property=RestartSec=0 sleep 1000")
+    wait_until("it runs", 10, process)
     for name in ("sleeper.service", "sleep"):
         first = process()
         must("pause-process", "host-a", "--process", name)
