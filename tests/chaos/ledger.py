@@ -75,6 +75,8 @@ class Ledger:
     record: Record
     name: str = field(default_factory=lambda: f"ledger-{uuid.uuid4().hex[:8]}")
     verdict: Verdict = field(default_factory=Verdict)
+    # Whether nobody wants to know any more.
+    abandoned: bool = False
 
     @property
     def table(self) -> str:
@@ -274,7 +276,8 @@ async def keep(
     ]
     patient = await view.client("ledger@outside", namespace=namespace)
     await asyncio.gather(*(teller.run(per_second, pulses, stop) for teller in tellers))
-    ledger.verdict = await settle(patient, ledger, queue)
+    if not ledger.abandoned:
+        ledger.verdict = await settle(patient, ledger, queue)
 
 
 @contextlib.contextmanager
@@ -291,7 +294,11 @@ def ledger(
     """
     made = Ledger(Record(path))
     with beside(lambda stop: keep(view, made, per_second, stop, flavours, pulses)):
-        yield made
+        try:
+            yield made
+        except BaseException:
+            made.abandoned = True
+            raise
 
 
 def main() -> int:

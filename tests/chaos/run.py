@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,10 @@ import temporalio.service
 import yaml
 
 from lab import state
+from lab.machine import LabError
 from lab.view import View, ViewError
 from tests.chaos.cases import PROFILES, Case, find, of_profile
+from tests.chaos.evidence import FaultError, traces, watch
 from tests.chaos.ledger import Ledger, ledger
 from tests.chaos.record import PATIENT
 from tests.chaos.result import CLIENTS, DIRECTORY, Result, books_of, read_all, rows, write
@@ -47,8 +50,16 @@ PULSES = 5.0
 BEFORE_SECONDS = 8
 AFTER_SECONDS = 8
 WHOLE_SECONDS = 300
+# What of the checkout makes the cluster.
+PRODUCT = ("lab", "playbooks", "plugins", "roles", "inventories")
 # A fault outlives its case by this long when nobody heals it.
 HEAL_SECONDS = 120
+HEALINGS = 3
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Cases one after the other without a result: the cluster or this program is broken, and more of them tell nothing new.
+GIVE_UP = 3
+# Why a case has no result: none of these says anything about what the cluster bears.
+EXPECTED = (UnsettledError, CliError, ViewError, FaultError, LabError, subprocess.SubprocessError)
 
 
 def lab(name: str, *words: str) -> None:
@@ -56,10 +67,15 @@ def lab(name: str, *words: str) -> None:
     subprocess.run([sys.executable, "-m", "lab", *words, "--name", name], cwd=state.REPOSITORY, check=True)
 
 
+def said(line: str) -> None:
+    """Print a line at once, also through a pipe, with the time of the day."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let neither this process nor those that it starts be stopped by Ctrl-C or SIGTERM during the body."""
-    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Let neither this process nor those that it starts be stopped by anything in ``STOPS`` during the body."""
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in STOPS}
     try:
         yield
     finally:
@@ -69,12 +85,28 @@ def uninterrupted() -> Iterator[None]:
 
 @contextlib.contextmanager
 def healed(name: str) -> Iterator[None]:
-    """End every fault of the lab after the body, however it ends."""
+    """End every fault of the lab after the body, however it ends.
+
+    Raises:
+        SystemExit: that did not succeed; nothing that is measured on such a cluster means anything.
+    """
     try:
         yield
     finally:
         with uninterrupted():
-            lab(name, "heal")
+            heal(name)
+
+
+def heal(name: str) -> None:
+    """End every fault of the lab, in more than one attempt where it has to be.
+
+    Raises:
+        SystemExit: that did not succeed.
+    """
+    for _ in range(HEALINGS):
+        with contextlib.suppress(subprocess.SubprocessError):
+            return lab(name, "heal")
+    raise SystemExit(f"faults of {name} are not healed: python -m lab status --name {name} tells which")
 
 
 @dataclass(frozen=True)
@@ -91,17 +123,22 @@ def broken_for(case: Case, view: View, books: Ledger, cli: Cli) -> Broken:
     """Make the fault of a case and heal it."""
     victims = CHOICES[case.victims](view)
     words = case.words(victims)
+    watched = watch(view, case, victims)
     # A process that was killed needs nobody to end the fault.
     deadline = [] if case.command == "kill-process" else ["--for", str(case.seconds + HEAL_SECONDS)]
     with healed(view.lab.name):
         books.record.mark(" ".join(words))
         began = time.time()
         lab(view.lab.name, *words, *deadline)
+        watched.check("after it was made")
         told = cli.start(f"cli-{books.name}")
         time.sleep(max(began + case.seconds - time.time(), 0))
+        watched.check("when it was to be healed")
         books.record.mark("heal")
         ended = time.time()
     books.record.mark("healed")
+    if left := traces(view):
+        raise FaultError(f"left behind: {', '.join(left)}")
     return Broken(victims, began, ended, told)
 
 
@@ -133,7 +170,7 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
             machine=machine(),
             busy_percent=busy,
             versions=versions(view),
-            commit=commit(),
+            commit=commit(view.lab.inventory),
         )
         return result, books.chart
 
@@ -177,15 +214,30 @@ def versions(view: View) -> dict[str, str]:
     return found | ({"Cassandra": view.variable("temporal_versions")["cassandra"]} if view.members("cassandra") else {})
 
 
-def commit() -> str:
-    """Return the commit of the checkout, with a plus when files of the product or of the lab differ from it."""
+def profile_of(inventory: str) -> str:
+    """Return the profile that a lab was made from, by its inventory.
+
+    Raises:
+        LabError: there are no cases for it.
+    """
+    found = [profile for profile in PROFILES if profile in Path(inventory).parts]
+    if len(found) != 1:
+        raise LabError(f"the lab was made from {inventory}, which is none of {', '.join(PROFILES)}")
+    return found[0]
+
+
+def commit(inventory: str) -> str:
+    """Return the commit of the checkout that the lab was made from, with a plus when it has changes of its own."""
+
+    path = Path(inventory)
+    checkout = path if path.is_dir() else path.parent
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=state.REPOSITORY, capture_output=True, text=True, check=True
+            ["git", "-C", checkout, *words], capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    changed = git("status", "--porcelain", "--", "lab", "playbooks", "plugins", "roles", "inventories")
+    changed = git("status", "--porcelain", "--", *(f":/{name}" for name in PRODUCT))
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
@@ -212,24 +264,31 @@ def schedule(options: argparse.Namespace) -> list[Case]:
 
 def run_all(cases: Sequence[Case], profile: str, name: str, directory: Path) -> int:
     """Run the cases one after the other; return how many were not as they must be."""
-    view, bad = View(state.load(name)), 0
+    view, bad, silent = View(state.load(name)), 0, 0
     # What a run that was killed has left.
-    lab(name, "heal")
+    heal(name)
     for number, case in enumerate(cases, start=1):
-        print(f"\n[{number}/{len(cases)}] {case.name}: {case.tier}, {case.title}", flush=True)
+        said(f"[{number}/{len(cases)}] {case.name}: {case.tier}, {case.title}")
         try:
             result, chart = run_case(case, profile, view)
-        except (UnsettledError, CliError, ViewError, subprocess.SubprocessError) as error:
-            print(f"   no result: {error}", flush=True)
-            bad += 1
+        except Exception as error:  # the others can still tell something
+            said(f"   no result: {type(error).__name__}: {error}")
+            if not isinstance(error, EXPECTED):
+                traceback.print_exc()
+            bad, silent = bad + 1, silent + 1
+            if silent == GIVE_UP:
+                said(f"{GIVE_UP} cases without a result one after the other: given up")
+                break
             continue
+        silent = 0
         path = write(result, chart, directory)
         wrong = shortcomings(case, result)
         bad += bool(wrong)
         gaps = ", ".join(f"{client} {seen.longest_gap:.1f} s" for client, seen in result.clients.items())
-        print(f"   {result.command}: longest gap {gaps}; processors {result.busy_percent} % busy", flush=True)
-        print(f"   {'; '.join(wrong) or 'as it must be'}; {os.path.relpath(path)}", flush=True)
+        said(f"   {result.command}: longest gap {gaps}; processors {result.busy_percent} % busy")
+        said(f"   {'; '.join(wrong) or 'as it must be'}; {os.path.relpath(path)}")
     until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
+    said(f"{len(cases)} cases, {bad} of them not as they must be; the cluster is whole")
     return bad
 
 
@@ -252,7 +311,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--running", metavar="LAB", default="lab", help="name of the lab (default: lab)")
-    parser.add_argument("--profile", choices=PROFILES, default=PROFILES[0], help="inventory that the lab was made from")
+    parser.add_argument("--profile", choices=PROFILES, help="of which to --list (default: that of the lab)")
     parser.add_argument("--case", action="append", metavar="CASE", help="this one only; may be repeated")
     parser.add_argument("--runs", type=int, default=1, help="how often each (default: 1)")
     parser.add_argument("--random", type=int, metavar="NUMBER", help="so many cases by lot instead")
@@ -260,18 +319,27 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=DIRECTORY, help="directory for the files")
     parser.add_argument("--list", action="store_true", help="only show the cases")
     options = parser.parse_args()
-    if options.list:
-        print(listing(options.profile, options.results))
-        return 0
     try:
-        cases = schedule(options)
-    except KeyError as error:
-        parser.error(error.args[0])
-    signal.signal(signal.SIGTERM, terminate)
-    try:
+        if not (options.list and options.profile):
+            made = profile_of(state.load(options.running).inventory)
+            if made != (options.profile or made):
+                parser.error(f"{options.running} was made from {made}, not {options.profile}")
+            options.profile = made
+        if options.list:
+            print(listing(options.profile, options.results))
+            return 0
+        try:
+            cases = schedule(options)
+        except KeyError as error:
+            parser.error(error.args[0])
+        for number in STOPS:
+            signal.signal(number, terminate)
         return 1 if run_all(cases, options.profile, options.running, options.results) else 0
+    except EXPECTED as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("interrupted; everything is healed", file=sys.stderr)
+        print("interrupted; every fault is healed", file=sys.stderr)
         return 130
 
 

@@ -16,10 +16,12 @@ import pytest
 from temporalio.service import KeepAliveConfig, RetryConfig
 
 from lab.__main__ import parser
+from lab.machine import LabError
 from lab.view import KEEP_ALIVE, PATIENCE
 from tests import docs
 from tests.chaos import run
-from tests.chaos.cases import CASES, PROFILES, find, of_profile
+from tests.chaos.cases import CASES, PROFILES, Case, find, of_profile
+from tests.chaos.evidence import FaultError
 from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call
 from tests.chaos.report import COLUMNS, HEADLINES, NOT_MEASURED, MarkerError, cells, documentation, page, put, readme
 from tests.chaos.result import Client, Result, Run, books_of, from_text, read_all, rows, to_text, write
@@ -262,6 +264,85 @@ def test_a_fault_is_healed_after_an_interruption_that_the_healing_itself_does_no
         raise KeyboardInterrupt
     assert done == [("x", "heal")]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_fault_that_cannot_be_healed_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def lab(name: str, *_: str) -> None:
+        tried.append(name)
+        raise subprocess.CalledProcessError(1, "lab")
+
+    monkeypatch.setattr(run, "lab", lab)
+    with pytest.raises(SystemExit, match="faults of x are not healed"), run.healed("x"):
+        raise KeyboardInterrupt
+    assert tried == ["x"] * run.HEALINGS
+
+
+class Finished(Exception):
+    """What a test raises in place of a case."""
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A lab without hosts; the names of the cases that were run on it."""
+    done: list[str] = []
+    monkeypatch.setattr(run, "lab", lambda *_: None)
+    monkeypatch.setattr(run, "View", lambda _: None)
+    monkeypatch.setattr(run.state, "load", lambda _: None)
+    monkeypatch.setattr(run, "cluster_is_whole", lambda _: True)
+
+    def run_case(case: Case, *_: object) -> tuple[Result, str]:
+        done.append(case.name)
+        if case.name.startswith("zone"):
+            raise FaultError(f"kill-az was not on {case.name}")
+        if case.name == "replica-host":
+            raise Finished
+        return RESULT, CHART
+
+    monkeypatch.setattr(run, "run_case", run_case)
+    return done
+
+
+def cases(*names: str) -> list[Case]:
+    """Return cases by their names."""
+    return [find(PROFILE, name) for name in names]
+
+
+def test_a_fault_that_did_not_happen_is_no_result(
+    stage: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.run_all(cases("zone-of-vip-dead", CASE.name), PROFILE, "x", tmp_path) == 1
+    assert stage == ["zone-of-vip-dead", CASE.name]
+    assert [one.result.case for one in read_all(tmp_path)] == [CASE.name]
+    said = capsys.readouterr().out
+    assert "no result: FaultError: kill-az was not on zone-of-vip-dead" in said
+    assert "2 cases, 1 of them not as they must be" in said
+
+
+def test_an_error_of_this_program_costs_one_case_and_shows_where_it_was(
+    stage: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.run_all(cases("replica-host", CASE.name), PROFILE, "x", tmp_path) == 1
+    assert stage == ["replica-host", CASE.name]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_row_of_cases_without_a_result_is_given_up(stage: list[str], tmp_path: Path) -> None:
+    zones = [case.name for case in of_profile(PROFILE) if case.name.startswith("zone")]
+    assert len(zones) > run.GIVE_UP
+    assert run.run_all(cases(*zones), PROFILE, "x", tmp_path) == run.GIVE_UP
+    assert stage == zones[: run.GIVE_UP]
+
+
+@pytest.mark.parametrize("inventory", ["/x/inventories/ha_postgresql", "/x/inventories/ha_postgresql/hosts.yml"])
+def test_a_lab_tells_its_profile(inventory: str) -> None:
+    assert run.profile_of(inventory) == PROFILE
+
+
+def test_a_lab_of_another_inventory_has_no_cases() -> None:
+    with pytest.raises(LabError, match="which is none of ha_postgresql, ha_cassandra"):
+        run.profile_of("/x/inventories/basic")
 
 
 def test_what_does_not_come_true_in_time_says_what_was_seen_last() -> None:

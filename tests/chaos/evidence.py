@@ -1,0 +1,133 @@
+"""Whether a fault is really there, asked of the hosts and not of the command that made it, and whether it left a trace.
+
+A fault that did not happen would be survived by anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from lab import faults, hosts, network
+from lab.state import Host
+from lab.view import View, ViewError
+from tests.chaos.cases import Case
+
+PINGS, PING_SECONDS = 3, 2
+AT_ONCE, ATTEMPTS = 6, 4
+
+
+class FaultError(Exception):
+    """A fault did not happen, did not last, or left something behind; the message says where."""
+
+
+def process_of(view: View, host: str, process: str) -> str:
+    """Return the number of the process that a case means on a host; empty when there is none."""
+    command = f"pgrep --oldest --exact '{process}'"
+    if process.endswith(".service"):
+        command = f"systemctl show --property=MainPID --value '{process}'"
+    try:
+        return view.on(host, command).strip().removeprefix("0")
+    except ViewError:
+        return ""
+
+
+def runs(view: View, host: str, number: str) -> bool:
+    """Tell whether a process exists, has not ended and is not stopped, as it is after SIGSTOP."""
+    return view.on(host, f"ps -o stat= -p {number} | cat").strip()[:1] not in ("", "T", "Z", "X")
+
+
+def hears(view: View, host: str, other: Host) -> bool:
+    """Tell whether a host gets answers of another one."""
+    ping = f"ping -c {PINGS} -i 0.3 -W {PING_SECONDS} {other.address}"
+    said = view.on(host, f"{ping} >/dev/null && echo heard || echo silent")
+    return said.strip() == "heard"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A look at the victims of a case, begun before the fault: ``processes`` are theirs at that moment, by host."""
+
+    view: View
+    case: Case
+    victims: list[str]
+    processes: Mapping[str, str]
+
+    @property
+    def hosts(self) -> list[Host]:
+        """The hosts that are hit: of a cut in one direction, the first zone."""
+        named = self.victims[:1] if self.case.command == "cut-one-way" else self.victims
+        return list(self.view.lab.pick(named))
+
+    @property
+    def outside(self) -> Host:
+        """A host that a cut leaves on the other side."""
+        if self.case.command == "cut-one-way":
+            return self.view.lab.pick(self.victims[1:])[0]
+        return next(host for host in self.view.lab.hosts if host not in self.hosts)
+
+    def untouched(self) -> list[str]:
+        """Return the victims that the fault is not on, empty when it is on all of them."""
+        lab, kind = self.view.lab, self.case.command
+        if kind in ("kill-host", "kill-az"):
+            states = hosts.states(lab)
+            return [host.name for host in self.hosts if states.get(lab.container(host)) == "running"]
+        if kind == "pause-host":
+            states = hosts.states(lab)
+            return [host.name for host in self.hosts if states.get(lab.container(host)) != "paused"]
+        if kind in ("kill-process", "pause-process"):
+            # Another one in its place is what the cluster made of the fault.
+            return [name for name, number in self.processes.items() if runs(self.view, name, number)]
+        if kind in ("cut-az", "cut-host", "cut-one-way"):
+            outside = self.outside
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                heard = pool.map(lambda host: hears(self.view, host.name, outside), self.hosts)
+                return [host.name for host, is_heard in zip(self.hosts, heard, strict=True) if is_heard]
+        raise FaultError(f"nobody can tell whether {kind} happened")
+
+    def check(self, moment: str) -> None:
+        """Raise unless the fault is on every victim.
+
+        Raises:
+            FaultError: it is not.
+        """
+        for _ in range(ATTEMPTS):
+            if not (spared := self.untouched()):
+                return
+            # A process with much memory needs a moment to die.
+            time.sleep(1)
+        raise FaultError(f"{self.case.command} was not on {', '.join(spared)} {moment}")
+
+
+def watch(view: View, case: Case, victims: list[str]) -> Watch:
+    """Begin to watch the victims of a case.
+
+    Raises:
+        FaultError: what is to be killed or frozen does not run, or what is to be cut off is already.
+    """
+    made = Watch(view, case, victims, {})
+    if case.process:
+        processes = {host.name: process_of(view, host.name, case.process) for host in made.hosts}
+        if absent := [name for name, number in processes.items() if not number]:
+            raise FaultError(f"{case.process} does not run on {', '.join(absent)}")
+        made = Watch(view, case, victims, processes)
+    if early := {host.name for host in made.hosts} - set(made.untouched()):
+        raise FaultError(f"{', '.join(sorted(early))} had the fault before it was made")
+    return made
+
+
+def traces(view: View) -> list[str]:
+    """Return what faults have left in a lab that nobody breaks any more, empty when nothing is."""
+    lab = view.lab
+    states = hosts.states(lab)
+    return [
+        *(f"fault {fault.name}" for fault in faults.active(lab)),
+        *(f"filter table {table}" for table in network.tables(lab)),
+        *(
+            f"{host.name} is {states.get(lab.container(host), 'absent')}"
+            for host in lab.hosts
+            if states.get(lab.container(host)) != "running"
+        ),
+    ]
