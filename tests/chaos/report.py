@@ -59,7 +59,7 @@ def verdict(row: Row) -> str:
 
 def kept(row: Row) -> str:
     """Return what happened in any run that must not."""
-    kinds = row.worst.result.found
+    kinds = dict.fromkeys(kind for run in row.runs for kind in run.result.found)
     return ", ".join(f"**{row.found(kind)} {kind}**" for kind in kinds if row.found(kind)) or "nothing"
 
 

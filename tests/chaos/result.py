@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -113,17 +114,32 @@ def to_text(result: Result) -> str:
     return json.dumps(asdict(result), indent=2) + "\n"
 
 
+class ResultError(Exception):
+    """A file is no whole result; the message says what is wrong with it."""
+
+
 def from_text(text: str) -> Result:
     """Return the result of the content of a file.
 
     Raises:
-        ValueError: it was written by another version of this module.
+        ResultError: it was written by another version of this module, or is not whole.
     """
-    row = json.loads(text)
-    if row["schema_version"] != SCHEMA_VERSION:
-        raise ValueError(f"schema_version {row['schema_version']}, not {SCHEMA_VERSION}: measure again")
-    clients = {name: Client(**client) for name, client in row.pop("clients").items()}
-    return Result(**row, clients=clients)
+    try:
+        row = json.loads(text)
+        if row["schema_version"] != SCHEMA_VERSION:
+            raise ResultError(f"schema_version {row['schema_version']}, not {SCHEMA_VERSION}: measure again")
+        clients = {name: Client(**client) for name, client in row.pop("clients").items()}
+        result = Result(**row, clients=clients)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ResultError(f"no result: {type(error).__name__}: {error}") from error
+    if absent := set(CLIENTS) - set(clients):
+        raise ResultError(f"nothing of {', '.join(sorted(absent))}")
+    for name, client in clients.items():
+        if not client.calls or not 0 <= client.longest_gap < math.inf:
+            raise ResultError(f"{name}: {client.calls} calls with a longest gap of {client.longest_gap} s")
+    if not all(isinstance(count, int) and count >= 0 for count in result.found.values()):
+        raise ResultError(f"found {result.found}")
+    return result
 
 
 def write(result: Result, chart: str, directory: Path = DIRECTORY) -> Path:
@@ -131,9 +147,11 @@ def write(result: Result, chart: str, directory: Path = DIRECTORY) -> Path:
     moment = result.started.replace("-", "").replace(":", "")
     path = directory / result.profile / result.case / f"{moment}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_text(result), encoding="utf-8")
     path.with_suffix(".svg").write_text(chart, encoding="utf-8")
-    return path
+    # A result is there when it is whole, its picture included.
+    draft = path.with_suffix(".new")
+    draft.write_text(to_text(result), encoding="utf-8")
+    return draft.rename(path)
 
 
 @dataclass(frozen=True)
@@ -144,12 +162,28 @@ class Run:
     chart: str
 
 
+def read(path: Path) -> Run:
+    """Return what a file and its picture have.
+
+    Raises:
+        ResultError: it is no result, or not where its content belongs.
+    """
+    try:
+        run = Run(from_text(path.read_text(encoding="utf-8")), path.with_suffix(".svg").read_text(encoding="utf-8"))
+        if (run.result.profile, run.result.case) != path.parts[-3:-1]:
+            raise ResultError(f"is of {run.result.profile}, {run.result.case}")
+    except (ResultError, OSError) as error:
+        raise ResultError(f"{path}: {error}") from error
+    return run
+
+
 def read_all(directory: Path = DIRECTORY) -> list[Run]:
-    """Return all results that there are, the oldest first."""
-    runs = [
-        Run(from_text(path.read_text(encoding="utf-8")), path.with_suffix(".svg").read_text(encoding="utf-8"))
-        for path in sorted(directory.rglob("*.json"))
-    ]
+    """Return all results that there are, the oldest first.
+
+    Raises:
+        ResultError: a file is none, or is not where its content belongs; the message names it.
+    """
+    runs = [read(path) for path in sorted(directory.rglob("*.json"))]
     return sorted(runs, key=lambda run: (run.result.started, run.result.profile, run.result.case))
 
 
@@ -197,17 +231,17 @@ class Row:
 
     def found(self, kind: str) -> int:
         """How often something happened in all runs that must not."""
-        return sum(run.result.found[kind] for run in self.runs)
+        return sum(run.result.found.get(kind, 0) for run in self.runs)
 
 
 def rows(profile: str, cases: Sequence[Case], runs: Sequence[Run]) -> list[Row]:
     """Return one row for each case, also for those that nobody has run yet.
 
     Raises:
-        ValueError: a result is of a case that the profile does not have (any more).
+        ResultError: a result is of a case that the profile does not have (any more).
     """
     of_profile = [run for run in runs if run.result.profile == profile]
     unknown = {run.result.case for run in of_profile} - {case.name for case in cases}
     if unknown:
-        raise ValueError(f"results of {profile} without a case: {', '.join(sorted(unknown))}")
+        raise ResultError(f"results of {profile} without a case: {', '.join(sorted(unknown))}")
     return [Row(case, profile, [run for run in of_profile if run.result.case == case.name]) for case in cases]

@@ -54,6 +54,8 @@ WHOLE_SECONDS = 300
 PRODUCT = ("lab", "playbooks", "plugins", "roles", "inventories")
 # A fault outlives its case by this long when nobody heals it.
 HEAL_SECONDS = 120
+# What a case takes beside its fault, for the guess how long all of them will.
+BESIDE_SECONDS = 120
 HEALINGS = 3
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Cases one after the other without a result: the cluster or this program is broken, and more of them tell nothing new.
@@ -129,6 +131,7 @@ def broken_for(case: Case, view: View, books: Ledger, cli: Cli) -> Broken:
     with healed(view.lab.name):
         books.record.mark(" ".join(words))
         began = time.time()
+        said(f"   {' '.join(words)} for {case.seconds} s")
         lab(view.lab.name, *words, *deadline)
         watched.check("after it was made")
         told = cli.start(f"cli-{books.name}")
@@ -156,6 +159,7 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
                 busy = busy_percent(before, processor_times())
             print(books.table, flush=True)
             doubts = second_opinion(cli, books, broken.started)
+        books.verdict.broken.extend(still_broken(view))
         calls = books.record.calls()
         result = Result(
             case=case.name,
@@ -173,6 +177,15 @@ def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
             commit=commit(view.lab.inventory),
         )
         return result, books.chart
+
+
+def still_broken(view: View) -> list[str]:
+    """Return what the cluster lacks long after everything was healed: empty when it has come back by itself."""
+    try:
+        until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
+    except UnsettledError as error:
+        return [str(error)]
+    return []
 
 
 def second_opinion(cli: Cli, books: Ledger, started: bool) -> list[str]:
@@ -268,7 +281,8 @@ def run_all(cases: Sequence[Case], profile: str, name: str, directory: Path) -> 
     # What a run that was killed has left.
     heal(name)
     for number, case in enumerate(cases, start=1):
-        said(f"[{number}/{len(cases)}] {case.name}: {case.tier}, {case.title}")
+        left = sum(one.seconds + BESIDE_SECONDS for one in cases[number - 1 :]) / 60
+        said(f"[{number}/{len(cases)}, about {left:.0f} min left] {case.name}: {case.tier}, {case.title}")
         try:
             result, chart = run_case(case, profile, view)
         except Exception as error:  # the others can still tell something
@@ -287,8 +301,7 @@ def run_all(cases: Sequence[Case], profile: str, name: str, directory: Path) -> 
         gaps = ", ".join(f"{client} {seen.longest_gap:.1f} s" for client, seen in result.clients.items())
         said(f"   {result.command}: longest gap {gaps}; processors {result.busy_percent} % busy")
         said(f"   {'; '.join(wrong) or 'as it must be'}; {os.path.relpath(path)}")
-    until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
-    said(f"{len(cases)} cases, {bad} of them not as they must be; the cluster is whole")
+    said(f"{len(cases)} cases, {bad} of them not as they must be")
     return bad
 
 
@@ -333,7 +346,9 @@ def main() -> int:
         except KeyError as error:
             parser.error(error.args[0])
         for number in STOPS:
-            signal.signal(number, terminate)
+            # Whoever is told to outlive its terminal (nohup) does.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, terminate)
         return 1 if run_all(cases, options.profile, options.running, options.results) else 0
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)

@@ -28,13 +28,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What must not have happened, each with the workflow that it happened to; empty lists are what is wanted."""
+    """What must not have happened, each with the workflow that it happened to; empty lists are what is wanted.
+
+    ``broken`` is what the cluster itself lacks after the load.
+    """
 
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:

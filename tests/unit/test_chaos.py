@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from tests.chaos.cases import CASES, PROFILES, Case, find, of_profile
 from tests.chaos.evidence import FaultError
 from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call
 from tests.chaos.report import COLUMNS, HEADLINES, NOT_MEASURED, MarkerError, cells, documentation, page, put, readme
-from tests.chaos.result import Client, Result, Run, books_of, from_text, read_all, rows, to_text, write
+from tests.chaos.result import Client, Result, ResultError, Run, books_of, from_text, read_all, rows, to_text, write
 from tests.chaos.second_opinion import EXPECTED_STORY, disputed
 from tests.chaos.verdict import Verdict
 from tests.chaos.victims import CHOICES
@@ -107,8 +107,46 @@ def test_a_result_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_a_result_of_another_schema_is_refused() -> None:
-    with pytest.raises(ValueError, match="schema_version 2, not 1"):
+    with pytest.raises(ResultError, match="schema_version 2, not 1"):
         from_text(to_text(replace(RESULT, schema_version=2)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text[: len(text) // 2], "no result: JSONDecodeError"),
+        (lambda _: "[]", "no result: TypeError"),
+        (lambda text: text.replace('"victims"', '"victim"'), "unexpected keyword argument 'victim'"),
+        (lambda text: text.replace('"calls": 100', '"calls": 0', 1), "0 calls with a longest gap of 9.0 s"),
+        (lambda text: text.replace('"longest_gap": 9.0', '"longest_gap": NaN'), "a longest gap of nan s"),
+        (lambda text: text.replace('"lost": 0', '"lost": null'), "found {'lost': None"),
+        (lambda text: text.replace(f'"{SINGLE}"', '"other"'), f"nothing of {SINGLE}"),
+        (lambda text: text.replace(f'"{CASE.name}"', '"node-host"'), f"is of {PROFILE}, node-host"),
+    ],
+)
+def test_a_broken_file_is_refused_by_its_name(tmp_path: Path, change: Callable[[str], str], words: str) -> None:
+    path = write(RESULT, CHART, tmp_path)
+    path.write_text(change(path.read_text()))
+    with pytest.raises(ResultError, match=re.escape(words)) as refused:
+        read_all(tmp_path)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_a_result_without_its_picture_is_refused(tmp_path: Path) -> None:
+    write(RESULT, CHART, tmp_path).with_suffix(".svg").unlink()
+    with pytest.raises(ResultError, match=r"20261126T120000Z\.svg"):
+        read_all(tmp_path)
+
+
+def test_a_cluster_that_does_not_come_back_is_no_cluster_that_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "WHOLE_SECONDS", 0)
+    monkeypatch.setattr(run, "cluster_is_whole", lambda _: False)
+    [lack] = run.still_broken(None)
+    assert "the cluster is whole; last: it is not so" in lack
+    books = books_of(CASE, [], Verdict(broken=[lack]), [], fault_at=0)
+    assert books["found"]["broken"] == 1
+    monkeypatch.setattr(run, "cluster_is_whole", lambda _: True)
+    assert run.still_broken(None) == []
 
 
 def test_books_become_gaps_of_each_client_with_their_moment_and_errors() -> None:
@@ -168,7 +206,7 @@ def test_a_loss_in_any_run_is_shown_although_the_target_is_met() -> None:
 
 
 def test_a_result_without_a_case_is_no_silent_omission() -> None:
-    with pytest.raises(ValueError, match="results of ha_postgresql without a case: renamed"):
+    with pytest.raises(ResultError, match="results of ha_postgresql without a case: renamed"):
         documentation([Run(replace(RESULT, case="renamed"), CHART)])
 
 
