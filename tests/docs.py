@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.baseline import result as baseline
 from tests.chaos import report, result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,16 +100,16 @@ def present(path: str, root: Path = ROOT) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def pages(root: Path = ROOT, results: Path = result.DIRECTORY) -> dict[str, str]:
+def pages(root: Path = ROOT, results: Path = result.DIRECTORY, before: Path = baseline.DIRECTORY) -> dict[str, str]:
     """Return what each page must be, by its path."""
-    runs = result.read_all(results)
-    measured = {path: make(present(path, root), runs) for path, make in report.PAGES.items()}
+    runs, outcomes = result.read_all(results), baseline.read_all(before)
+    measured = {path: make(present(path, root), runs, outcomes) for path, make in report.PAGES.items()}
     return {VARIABLES: variables(), **measured}
 
 
-def outdated(root: Path = ROOT, results: Path = result.DIRECTORY) -> list[str]:
+def outdated(root: Path = ROOT, results: Path = result.DIRECTORY, before: Path = baseline.DIRECTORY) -> list[str]:
     """Return the paths of the pages that are not what they must be."""
-    return [path for path, text in pages(root, results).items() if present(path, root) != text]
+    return [path for path, text in pages(root, results, before).items() if present(path, root) != text]
 
 
 def main() -> int:

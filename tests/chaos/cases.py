@@ -19,7 +19,8 @@ BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES = (
     "workers",
     "zones",
 )
-PROFILES = ("ha_postgresql", "ha_cassandra")
+PROFILES = ("basic", "ha_postgresql", "ha_cassandra")
+HIGHLY_AVAILABLE = PROFILES[1:]
 # What a process needs to be started again and found by its peers, with air.
 PROCESS_SECONDS = 20
 # What peers need to notice a silent host (14 s) and to take over from it.
@@ -34,7 +35,8 @@ class Case:
     """One fault.
 
     ``command``: of the lab; the victims follow it. ``process``: what of the victims dies or hangs, when it is not the
-    whole host. ``targets``: seconds by profile. ``seconds``: how long the fault lasts before it is healed.
+    whole host. ``targets``: seconds by profile. ``seconds``: how long the fault lasts before it is healed. ``stops``:
+    profiles in which the victim is a single point of failure, so that nothing goes on before it is back.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Case:
     targets: Mapping[str, float | None]
     seconds: int
     process: str = ""
+    stops: tuple[str, ...] = ()
 
     @property
     def counted(self) -> tuple[str, ...]:
@@ -61,29 +64,47 @@ class Case:
 
 
 def both(seconds: float | None) -> dict[str, float | None]:
-    """Return the same target for every profile."""
+    """Return the same target for every profile without a single point of failure."""
+    return dict.fromkeys(HIGHLY_AVAILABLE, seconds)
+
+
+def everywhere(seconds: float | None) -> dict[str, float | None]:
+    """Return the same target for every profile: what fails has a second one in all of them."""
     return dict.fromkeys(PROFILES, seconds)
 
 
-def killed(name: str, tier: str, title: str, victims: str, target: float | None, process: str) -> Case:
+def killed(name: str, tier: str, title: str, victims: str, targets: Mapping[str, float | None], process: str) -> Case:
     """Return the case of a process that gets SIGKILL."""
-    return Case(name, tier, title, "kill-process", victims, both(target), PROCESS_SECONDS, process)
+    return Case(name, tier, title, "kill-process", victims, targets, PROCESS_SECONDS, process)
 
 
-def hung(name: str, tier: str, title: str, victims: str, process: str) -> Case:
+def hung(
+    name: str, tier: str, title: str, victims: str, process: str, profiles: tuple[str, ...] = HIGHLY_AVAILABLE
+) -> Case:
     """Return the case of a process that gets SIGSTOP: alive for the kernel, silent for everybody else."""
-    return Case(name, tier, title, "pause-process", victims, both(20), DATABASE_SECONDS, process)
+    return Case(name, tier, title, "pause-process", victims, dict.fromkeys(profiles, 20), DATABASE_SECONDS, process)
 
 
+# A whole cluster on three hosts and a database: each of them is balancer, Temporal server and host of workers at once.
+ON_BASIC: Mapping[str, float | None] = {"basic": 3}
+NO_TARGET: Mapping[str, float | None] = {"basic": None}
 HOLDER, SERVER, PRIMARY = "vip_holder", "server_of_most_clients", "database_primary"
 ON_CASSANDRA: Mapping[str, float | None] = {"ha_cassandra": 10}
 
 CASES = (
-    Case("vip-holder-host", BALANCERS, "host of the virtual address dies", "kill-host", HOLDER, both(1), HOST_SECONDS),
+    Case(
+        "vip-holder-host",
+        BALANCERS,
+        "host of the virtual address dies",
+        "kill-host",
+        HOLDER,
+        both(1) | ON_BASIC,
+        HOST_SECONDS,
+    ),
     Case("two-balancer-hosts", BALANCERS, "hosts of two balancers die", "kill-host", "two_balancers", both(1), 30),
-    killed("balancer-killed", BALANCERS, "HAProxy is killed", HOLDER, 1, "haproxy-edge.service"),
+    killed("balancer-killed", BALANCERS, "HAProxy is killed", HOLDER, everywhere(1), "haproxy-edge.service"),
     hung("balancer-hung", BALANCERS, "HAProxy hangs", HOLDER, "haproxy-edge.service"),
-    Case("server-host", SERVERS, "host of a server dies", "kill-host", SERVER, both(3), HOST_SECONDS),
+    Case("server-host", SERVERS, "host of a server dies", "kill-host", SERVER, everywhere(3), HOST_SECONDS),
     Case(
         "balancer-and-server-hosts",
         SERVERS,
@@ -93,20 +114,33 @@ CASES = (
         both(3),
         HOST_SECONDS,
     ),
-    killed("frontend-killed", SERVERS, "frontend is killed", SERVER, 3, "temporal-frontend.service"),
-    killed("history-killed", SERVERS, "history is killed", SERVER, 3, "temporal-history.service"),
-    killed("matching-killed", SERVERS, "matching is killed", SERVER, 3, "temporal-matching.service"),
-    killed("worker-service-killed", SERVERS, "worker service is killed", SERVER, 3, "temporal-worker.service"),
-    hung("frontend-hung", SERVERS, "frontend hangs", SERVER, "temporal-frontend.service"),
-    hung("history-hung", SERVERS, "history hangs", SERVER, "temporal-history.service"),
-    hung("matching-hung", SERVERS, "matching hangs", SERVER, "temporal-matching.service"),
-    killed("pooler-killed", SERVERS, "PgBouncer is killed", SERVER, None, "pgbouncer.service"),
+    killed("frontend-killed", SERVERS, "frontend is killed", SERVER, everywhere(3), "temporal-frontend.service"),
+    killed("history-killed", SERVERS, "history is killed", SERVER, everywhere(3), "temporal-history.service"),
+    killed("matching-killed", SERVERS, "matching is killed", SERVER, everywhere(3), "temporal-matching.service"),
+    killed(
+        "worker-service-killed", SERVERS, "worker service is killed", SERVER, everywhere(3), "temporal-worker.service"
+    ),
+    hung("frontend-hung", SERVERS, "frontend hangs", SERVER, "temporal-frontend.service", PROFILES),
+    hung("history-hung", SERVERS, "history hangs", SERVER, "temporal-history.service", PROFILES),
+    hung("matching-hung", SERVERS, "matching hangs", SERVER, "temporal-matching.service", PROFILES),
+    killed("pooler-killed", SERVERS, "PgBouncer is killed", SERVER, both(None), "pgbouncer.service"),
     hung("pooler-hung", SERVERS, "PgBouncer hangs", SERVER, "pgbouncer.service"),
-    killed("primary-killed", POSTGRESQL, "PostgreSQL of the primary is killed", PRIMARY, 5, "postgres"),
-    Case("primary-host", POSTGRESQL, "host of the primary dies", "kill-host", PRIMARY, both(25), DATABASE_SECONDS),
+    killed(
+        "primary-killed", POSTGRESQL, "PostgreSQL of the primary is killed", PRIMARY, both(5) | NO_TARGET, "postgres"
+    ),
+    Case(
+        "primary-host",
+        POSTGRESQL,
+        "host of the primary dies",
+        "kill-host",
+        PRIMARY,
+        both(25) | NO_TARGET,
+        DATABASE_SECONDS,
+        stops=("basic",),
+    ),
     hung("primary-hung", POSTGRESQL, "Patroni and PostgreSQL of the primary hang", PRIMARY, "patroni.service"),
     Case("replica-host", POSTGRESQL, "host of a synchronous replica dies", "kill-host", "replica", both(None), 30),
-    killed("etcd-leader-killed", ETCD, "leader is killed", "etcd_leader", None, "etcd.service"),
+    killed("etcd-leader-killed", ETCD, "leader is killed", "etcd_leader", both(None), "etcd.service"),
     hung("etcd-leader-hung", ETCD, "leader hangs", "etcd_leader", "etcd.service"),
     Case("node-host", CASSANDRA, "host of a node dies", "kill-host", "node", ON_CASSANDRA, HOST_SECONDS),
     Case("two-node-hosts", CASSANDRA, "both nodes of a zone die", "kill-host", "nodes_of_a_zone", ON_CASSANDRA, 30),
@@ -121,16 +155,24 @@ CASES = (
         DATABASE_SECONDS,
         "cassandra.service",
     ),
-    Case("workers-but-one", WORKERS, "all hosts but one die", "kill-host", "workers_but_one", both(None), HOST_SECONDS),
+    Case(
+        "workers-but-one",
+        WORKERS,
+        "all hosts but one die",
+        "kill-host",
+        "workers_but_one",
+        everywhere(None),
+        HOST_SECONDS,
+    ),
     *(
-        Case(f"{name}-{how}", ZONES, f"{title} {done}", command, victims, targets, ZONE_SECONDS)
-        for name, title, victims in (
-            ("zone-of-primary", "zone of the PostgreSQL primary", "zone_of_primary"),
-            ("zone-of-vip", "zone of the virtual address", "zone_of_vip_holder"),
+        Case(f"{name}-{how}", ZONES, f"{title} {done}", command, victims, targets, ZONE_SECONDS, stops=tuple(stops))
+        for name, title, victims, alone in (
+            ("zone-of-primary", "zone of the PostgreSQL primary", "zone_of_primary", NO_TARGET),
+            ("zone-of-vip", "zone of the virtual address", "zone_of_vip_holder", {}),
         )
-        for how, done, command, targets in (
-            ("dead", "dies", "kill-az", {"ha_postgresql": 25, "ha_cassandra": 10}),
-            ("cut", "is silently cut off", "cut-az", {"ha_postgresql": 35, "ha_cassandra": 20}),
+        for how, done, command, targets, stops in (
+            ("dead", "dies", "kill-az", {"ha_postgresql": 25, "ha_cassandra": 10} | alone, alone),
+            ("cut", "is silently cut off", "cut-az", {"ha_postgresql": 35, "ha_cassandra": 20}, ()),
         )
     ),
     Case(

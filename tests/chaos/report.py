@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from tests.chaos.cases import PROFILES, of_profile
+from tests.baseline.result import Outcome
+from tests.chaos import spof
+from tests.chaos.cases import HIGHLY_AVAILABLE, PROFILES, of_profile
 from tests.chaos.record import PATIENT, RETRYING, SINGLE
 from tests.chaos.result import CLIENTS, Row, Run, rows
+from tests.chaos.spof import NOT_MEASURED, NOT_THERE
 
-NOT_MEASURED = "not measured"
-NOT_THERE = ""
 # What the README shows of all cases.
 HEADLINES = (
     "vip-holder-host",
@@ -52,6 +53,8 @@ def seconds(value: float) -> str:
 
 def verdict(row: Row) -> str:
     """Return what became of the target of a row that was measured."""
+    if row.profile in row.case.stops:
+        return "none: single point of failure"
     if row.met is None:
         return "none set"
     return "yes" if row.met else "**no**"
@@ -134,10 +137,15 @@ def readme(runs: Sequence[Run]) -> str:
     found = {(row.case.name, profile): row for profile, of_one in of_all(runs).items() for row in of_one}
     lines = []
     for name in HEADLINES:
-        of_case = [found.get((name, profile)) for profile in PROFILES]
+        of_case = [found.get((name, profile)) for profile in HIGHLY_AVAILABLE]
         case = next(row.case for row in of_case if row is not None)
         lines.append([f"{case.tier}: {case.title}", *(headline(row) for row in of_case)])
-    return markdown(["what fails", *(f"`{profile}`" for profile in PROFILES)], lines)
+    return markdown(["what fails", *(f"`{profile}`" for profile in HIGHLY_AVAILABLE)], lines)
+
+
+def single_points(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> str:
+    """Return the table of what stops when one part fails, in the system of before and in this one."""
+    return markdown(spof.COLUMNS, spof.lines(runs, outcomes))
 
 
 STYLE = """
@@ -152,6 +160,11 @@ section { margin: 2.5em 0 } svg { width: 100%; height: auto; border: 1px solid #
 def plain(cell: str) -> str:
     """Return a cell of Markdown as HTML."""
     return escape(cell.replace("**", "").replace("`", ""))
+
+
+def html_line(line: Sequence[str]) -> str:
+    """Return a line of the table of single points of failure."""
+    return f"<tr>{''.join(f'<td>{plain(cell)}</td>' for cell in line)}</tr>"
 
 
 def html_row(row: Row) -> str:
@@ -185,9 +198,13 @@ def details(row: Row) -> str:
     return f"<section>{title}{''.join(lines)}</table>{f'<ul>{problems}</ul>' if problems else ''}</section>"
 
 
-def page(runs: Sequence[Run]) -> str:
+def page(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> str:
     """Return the page with tables and pictures, which needs nothing beside itself."""
-    parts = []
+    parts = [
+        "<h2>What stops when one part fails</h2><table><tr>",
+        *(f"<th>{plain(name)}</th>" for name in spof.COLUMNS),
+    ]
+    parts += ["</tr>", *map(html_line, spof.lines(runs, outcomes)), "</table>"]
     for profile, of_one in of_all(runs).items():
         parts += [f"<h2>{profile}</h2><p>{plain(circumstances(profile, runs))}</p><table><tr>"]
         parts += [*(f"<th>{column}</th>" for column in COLUMNS), "</tr>", *map(html_row, of_one), "</table>"]
@@ -222,10 +239,19 @@ def put(text: str, name: str, content: str) -> str:
     return f"{text[: text.index(begin)]}{begin}\n\n{content}\n\n{text[text.index(end) :]}"
 
 
-# What is made, by the path of the page: of the text that it has now and of the results.
-NAME = "results of the chaos suite"
-PAGES: dict[str, Callable[[str, Sequence[Run]], str]] = {
-    "README.md": lambda text, runs: put(text, NAME, readme(runs)),
-    "docs/fault_tolerance.md": lambda text, runs: put(text, NAME, documentation(runs)),
-    "docs/fault_tolerance.html": lambda _, runs: page(runs),
+# What is made, by the path of the page: of the text that it has now, and of the results of both systems.
+NAME, OF_PARTS = "results of the chaos suite", "what stops when one part fails"
+
+
+def with_tables(text: str, of_faults: str, of_parts: str) -> str:
+    """Return a page with both tables in their places."""
+    return put(put(text, NAME, of_faults), OF_PARTS, of_parts)
+
+
+PAGES: dict[str, Callable[[str, Sequence[Run], Sequence[Outcome]], str]] = {
+    "README.md": lambda text, runs, outcomes: with_tables(text, readme(runs), single_points(runs, outcomes)),
+    "docs/fault_tolerance.md": lambda text, runs, outcomes: with_tables(
+        text, documentation(runs), single_points(runs, outcomes)
+    ),
+    "docs/fault_tolerance.html": lambda _, runs, outcomes: page(runs, outcomes),
 }

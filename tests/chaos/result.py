@@ -22,6 +22,11 @@ CLIENTS = (*OF_SDK, SINGLE)
 SOME = 20
 
 
+def lasted(gap: float, gap_from: float, held: float) -> bool:
+    """Tell whether a gap, which began ``gap_from`` seconds after the fault, is most of a fault and outlived it."""
+    return gap_from + gap >= held and gap > held / 2
+
+
 @dataclass(frozen=True)
 class Client:
     """What one client saw; seconds. ``gap_from`` counts from the fault, ``gap_before`` is the longest one before it."""
@@ -72,9 +77,20 @@ class Result:
         return max(self.clients[name].longest_gap for name in OF_SDK)
 
     @property
+    def harm(self) -> dict[str, int]:
+        """What happened that must not, and how often."""
+        return {kind: count for kind, count in self.found.items() if count}
+
+    @property
     def kept(self) -> bool:
         """Whether everything that was acknowledged was kept, once, and in every store."""
-        return not any(self.found.values())
+        return not self.harm
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a client of the SDK had no success before what was broken came back."""
+        own = [self.clients[name] for name in OF_SDK]
+        return any(lasted(client.longest_gap, client.gap_from, self.held_seconds) for client in own)
 
 
 def client_of(calls: Sequence[Call], fault_at: float, kinds: Sequence[str]) -> Client:

@@ -174,7 +174,9 @@ def test_a_missing_result_is_not_measured_wherever_it_is_shown() -> None:
     assert shown([])["runs"] == NOT_MEASURED
     assert shown([])["target met"] == ""
     assert documentation([]).count(f"| {NOT_MEASURED} |") == sum(len(of_profile(profile)) for profile in PROFILES)
-    assert page([]).count(f'<p class="absent">{NOT_MEASURED}</p>') == sum(len(of_profile(name)) for name in PROFILES)
+    assert page([], []).count(f'<p class="absent">{NOT_MEASURED}</p>') == sum(
+        len(of_profile(name)) for name in PROFILES
+    )
     [line] = [line for line in readme(of(9.0)).splitlines() if CASE.title in line]
     assert line == f"| PostgreSQL: {CASE.title} | 12.0 s (1 run) | {NOT_MEASURED} |"
     assert readme([]).count(NOT_MEASURED) == 2 * len(HEADLINES) - 1
@@ -193,7 +195,7 @@ def test_one_run_above_the_target_misses_it_everywhere() -> None:
     runs = of(9.0, 25.1, 9.0)
     assert shown(runs)["target met"] == "**no**"
     assert "| 25.1 s (3 runs); the target is 25 s |" in readme(runs)
-    assert page(runs).count('<tr class="no">') == 1
+    assert page(runs, []).count('<tr class="no">') == 1
     assert shown(of(25.0))["target met"] == "yes"
 
 
@@ -202,7 +204,7 @@ def test_a_loss_in_any_run_is_shown_although_the_target_is_met() -> None:
     runs = [replace(first, result=replace(first.result, found=first.result.found | {"lost": 2})), second]
     assert shown(runs)["lost, duplicated or stuck"] == "**2 lost**"
     assert "12.0 s (2 runs); **2 lost** |" in readme(runs)
-    assert page(runs).count('<tr class="no">') == 1
+    assert page(runs, []).count('<tr class="no">') == 1
 
 
 def test_a_result_without_a_case_is_no_silent_omission() -> None:
@@ -212,7 +214,7 @@ def test_a_result_without_a_case_is_no_silent_omission() -> None:
 
 def test_the_page_needs_nothing_beside_itself_and_has_the_picture_of_the_worst_run() -> None:
     first, second = of(9.0, 20.0)
-    text = page([first, replace(second, chart=CHART.replace("a run", "the worst run"))])
+    text = page([first, replace(second, chart=CHART.replace("a run", "the worst run"))], [])
     assert "chart of the worst run" in text
     assert "chart of a run" not in text
     assert "2 x start UNAVAILABLE: &lt;gone&gt;" in text
@@ -379,8 +381,8 @@ def test_a_lab_tells_its_profile(inventory: str) -> None:
 
 
 def test_a_lab_of_another_inventory_has_no_cases() -> None:
-    with pytest.raises(LabError, match="which is none of ha_postgresql, ha_cassandra"):
-        run.profile_of("/x/inventories/basic")
+    with pytest.raises(LabError, match="which is none of basic, ha_postgresql, ha_cassandra"):
+        run.profile_of("/x/inventories/mine")
 
 
 def test_what_does_not_come_true_in_time_says_what_was_seen_last() -> None:
