@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import tests.conftest
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
-from tests.svg import document
 
 # isort: split
 import temporal_worker_policy as policy
+from ansible_collections.zerospof.temporal.plugins.module_utils._svg import document
 
 STEP_SECONDS = 0.5
 INTERVAL_SECONDS = 5.0

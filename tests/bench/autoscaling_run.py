@@ -26,10 +26,10 @@ from lab import state
 from lab.sample import model, workflows
 from lab.view import View
 from tests.bench import autoscaling
-from tests.svg import document
 
 # isort: split
 import temporal_worker_scaler as scaler
+from ansible_collections.zerospof.temporal.plugins.module_utils._svg import document
 
 SETTINGS = "/etc/temporal-workers/scaling.json"
 PAUSE_SECONDS = 0.5

@@ -44,12 +44,17 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import PATIENT, RETRYING, SINGLE, Call
+from ansible_collections.zerospof.temporal.plugins.module_utils._timeline import timeline
+
 from lab import state
 from lab.load import beside
 from lab.sample import model
 from lab.view import View
-from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call, Record
-from tests.chaos.timeline import timeline
+from tests.chaos.record import Record
 from tests.chaos.verdict import Seen, Verdict, judge, table
 
 PER_SECOND = 1.0

@@ -8,11 +8,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-# Clients by what they were told: as the collection documents it, nothing at all, and never to ask twice.
-PATIENT, RETRYING, SINGLE = "collection's settings", "SDK default", "single attempts"
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import Call, Mark
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
     number INTEGER PRIMARY KEY, flavour TEXT NOT NULL, kind TEXT NOT NULL,
@@ -20,36 +22,6 @@ CREATE TABLE IF NOT EXISTS calls (
 );
 CREATE TABLE IF NOT EXISTS marks (at REAL NOT NULL, label TEXT NOT NULL);
 """
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call; times are seconds of the wall clock, ``ended`` and ``error`` are ``None`` while nothing came back.
-
-    ``kind`` is start, signal, query, list or describe; ``token`` is what a signal carries. ``error`` is empty for a
-    success.
-    """
-
-    flavour: str
-    kind: str
-    workflow_id: str
-    token: str
-    began: float
-    ended: float | None = None
-    error: str | None = None
-
-    @property
-    def acked(self) -> bool:
-        """Whether the cluster said that it has done it."""
-        return self.error == ""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Something that was done to the cluster."""
-
-    at: float
-    label: str
 
 
 class Record:

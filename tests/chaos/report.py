@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT, RETRYING, SINGLE
+
 from tests.baseline.result import Outcome
 from tests.chaos import spof
 from tests.chaos.cases import HIGHLY_AVAILABLE, PROFILES, of_profile
-from tests.chaos.record import PATIENT, RETRYING, SINGLE
-from tests.chaos.result import CLIENTS, Row, Run, rows
+from tests.chaos.result import Row, Run, rows
 from tests.chaos.spof import NOT_MEASURED, NOT_THERE
 
 # What the README shows of all cases.

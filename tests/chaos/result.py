@@ -10,15 +10,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, OF_SDK, Call, summary
+
 from tests.chaos.cases import Case
-from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call
-from tests.chaos.verdict import Verdict, errors, longest_pause
+from tests.chaos.verdict import Verdict
 
 SCHEMA_VERSION = 1
 DIRECTORY = Path(__file__).parent / "results"
-# Whose gaps the targets are about.
-OF_SDK = (PATIENT, RETRYING)
-CLIENTS = (*OF_SDK, SINGLE)
 SOME = 20
 
 
@@ -93,20 +94,6 @@ class Result:
         return any(lasted(client.longest_gap, client.gap_from, self.held_seconds) for client in own)
 
 
-def client_of(calls: Sequence[Call], fault_at: float, kinds: Sequence[str]) -> Client:
-    """Return what one client saw, of its calls; gaps are those between calls of these ``kinds``."""
-    counted = [call for call in calls if call.kind in kinds]
-    began, ended = longest_pause(counted)
-    quiet = longest_pause([call for call in counted if (call.ended or call.began) < fault_at])
-    return Client(
-        calls=len(calls),
-        errors=dict(errors(calls).most_common()),
-        longest_gap=round(ended - began, 2),
-        gap_from=round(began - fault_at, 2),
-        gap_before=round(quiet[1] - quiet[0], 2),
-    )
-
-
 def books_of(
     case: Case, calls: Sequence[Call], verdict: Verdict, disputed: Sequence[str], fault_at: float
 ) -> dict[str, Any]:
@@ -114,7 +101,7 @@ def books_of(
     acked = [call.kind for call in calls if call.acked and call.flavour in CLIENTS]
     return {
         "clients": {
-            name: client_of([call for call in calls if call.flavour == name], fault_at, case.counted)
+            name: Client(**summary([call for call in calls if call.flavour == name], fault_at, case.counted))
             for name in CLIENTS
         },
         "starts": acked.count("start"),

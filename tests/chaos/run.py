@@ -32,14 +32,18 @@ from types import FrameType
 import temporalio.service
 import yaml
 
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT
+
 from lab import state
 from lab.machine import LabError
 from lab.view import View, ViewError
 from tests.chaos.cases import PROFILES, Case, find, of_profile
 from tests.chaos.evidence import FaultError, traces, watch
 from tests.chaos.ledger import Ledger, ledger
-from tests.chaos.record import PATIENT
-from tests.chaos.result import CLIENTS, DIRECTORY, Result, books_of, read_all, rows, write
+from tests.chaos.result import DIRECTORY, Result, books_of, read_all, rows, write
 from tests.chaos.second_opinion import Cli, CliError, disputed, unpacked
 from tests.chaos.victims import CHOICES
 from tests.chaos.whole import UnsettledError, cluster_is_whole, until

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from tests.chaos.record import Call
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import Call, errors, longest_gap
 
 
 @dataclass(frozen=True)
@@ -77,26 +78,6 @@ def judge(calls: Sequence[Call], seen: Mapping[str, Seen], visible: int) -> Verd
     if completed != visible:
         verdict.unseen.append(f"{completed} workflows completed, and the visibility store counts {visible}")
     return verdict
-
-
-def longest_pause(calls: Sequence[Call]) -> tuple[float, float]:
-    """Return when the longest time without an acknowledged call began and ended; the ends of the load count."""
-    if not calls:
-        return 0.0, 0.0
-    acked = sorted(call.ended for call in calls if call.acked and call.ended is not None)
-    moments = [calls[0].began, *acked, max([calls[-1].began, *acked])]
-    return max(itertools.pairwise(moments), key=lambda pair: pair[1] - pair[0])
-
-
-def longest_gap(calls: Sequence[Call]) -> float:
-    """Return the longest time between two acknowledged starts one after the other, the ends of the load included."""
-    began, ended = longest_pause([call for call in calls if call.kind == "start"])
-    return ended - began
-
-
-def errors(calls: Sequence[Call]) -> Counter[str]:
-    """Return how often each error was seen; a call without an answer is one of its own kind."""
-    return Counter("no answer" if call.error is None else call.error for call in calls if not call.acked)
 
 
 def table(calls: Sequence[Call], verdict: Verdict) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import RETRYING, SINGLE
 
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import ledger
-from tests.chaos.record import RETRYING, SINGLE
 from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.zerospof.temporal.plugins.module_utils import _schema, _upgrade
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import RETRYING
 
 from lab import state
 from lab.cluster import deploy, prepare
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import Ledger, ledger
-from tests.chaos.record import RETRYING
 from tests.cluster.conftest import ROOT, LiveCluster, lab
 from tests.cluster.test_rolling_restart import on_hosts, restarted, starts, wait_for_every_server
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import SINGLE
 
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import Ledger, ledger
-from tests.chaos.record import SINGLE
 from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster
 from tests.cluster.test_rolling_restart import restarted, starts

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import PATIENT, RETRYING, SINGLE, Call
 from temporalio.service import KeepAliveConfig, RetryConfig
 
 from lab.__main__ import parser
@@ -22,7 +23,6 @@ from tests import docs
 from tests.chaos import run
 from tests.chaos.cases import CASES, PROFILES, Case, find, of_profile
 from tests.chaos.evidence import FaultError
-from tests.chaos.record import PATIENT, RETRYING, SINGLE, Call
 from tests.chaos.report import COLUMNS, HEADLINES, NOT_MEASURED, MarkerError, cells, documentation, page, put, readme
 from tests.chaos.result import Client, Result, ResultError, Run, books_of, from_text, read_all, rows, to_text, write
 from tests.chaos.second_opinion import EXPECTED_STORY, disputed

@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import PATIENT, RETRYING, SINGLE
 
 from tests import docs
 from tests.baseline.result import EXPERIMENTS, Outcome, read_all, write
 from tests.chaos import run
 from tests.chaos.cases import find, of_profile
-from tests.chaos.record import PATIENT, RETRYING, SINGLE
 from tests.chaos.result import Client, Result, ResultError, Run, lasted
 from tests.chaos.result import write as write_result
 from tests.chaos.spof import BASIC, COLUMNS, NOT_MEASURED, PARTS, PRODUCTION, lines

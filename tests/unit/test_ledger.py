@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import Call, Mark, errors, longest_gap
+from ansible_collections.zerospof.temporal.plugins.module_utils._timeline import timeline
 
-from tests.chaos.record import Call, Mark, Record
-from tests.chaos.timeline import timeline
-from tests.chaos.verdict import Seen, Verdict, errors, judge, longest_gap, table
+from tests.chaos.record import Record
+from tests.chaos.verdict import Seen, Verdict, judge, table
 
 START = Call("SDK default", "start", "w-1", "", 10.0, 10.1, "")
 SIGNAL = Call("SDK default", "signal", "w-1", "token", 11.0, 11.1, "")

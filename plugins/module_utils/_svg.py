@@ -1,4 +1,4 @@
-"""Pictures of what tests and benches measured, which need no network."""
+"""Pictures that need no network: SVG documents of their parts."""
 
 from __future__ import annotations
 

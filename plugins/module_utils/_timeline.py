@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from tests.chaos.record import Call, Mark
-from tests.chaos.verdict import longest_gap
-from tests.svg import document
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import Call, Mark, longest_gap
+from ansible_collections.zerospof.temporal.plugins.module_utils._svg import document
 
 # All measures are in pixels.
 MARGIN = 24
