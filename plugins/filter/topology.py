@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible.vars.hostvars import HostVars
 from ansible_collections.zerospof.temporal.plugins.module_utils import (
+    _drill,
     _host,
     _inventory,
     _rolling,
@@ -105,6 +106,13 @@ class FilterModule:
             "rolling_groups": _rolling.rolling_groups,
             "rolling_serial": _rolling.rolling_serial,
             "rolling_host": _rolling.rolling_host,
+            "drill_plan": _drill.drill_plan,
+            "drill_text": _drill.drill_text,
+            "drill_groups": _drill.drill_groups,
+            "drill_result": _drill.drill_result,
+            "drill_report": _drill.drill_report,
+            "drill_failures": _drill.drill_failures,
+            "drill_chart": _drill.drill_chart,
             "enabled_units": _scale_in.enabled_units,
             "groups_without": _scale_in.groups_without,
             "scale_in_plan": _scale_in.scale_in_plan,

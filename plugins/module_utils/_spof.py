@@ -468,6 +468,34 @@ def _merged_remedy(needs: Sequence[Requirement]) -> str:
     )
 
 
+def without(
+    groups: Groups,
+    hostvars: HostVars,
+    lost: Iterable[str],
+    profile: str,
+    vip: str = "",
+    tiers: Tiers | None = None,
+    only: Sequence[str] = (),
+) -> list[str]:
+    """Return what breaks when exactly the hosts ``lost`` go, one sentence each; empty when that is survived.
+
+    With ``only``, the hosts lose nothing but what they have of these tiers.
+    """
+    inventory = _Inventory(groups, hostvars, profile, tiers)
+    gone = frozenset(lost)
+    return list(
+        dict.fromkeys(
+            f"without {_and([host for host in need.hosts if host in gone])}, {need.breakage(gone)}: {need.effect}"
+            if gone.intersection(need.hosts)
+            else f"{need.breakage(gone)}: {need.effect}"
+            for tier in _tiers(inventory, vip)
+            if not only or tier.name in only
+            for need in tier.requirements
+            if need.fails(gone)
+        )
+    )
+
+
 def spof_report(
     groups: Groups, hostvars: HostVars, profile: str, vip: str = "", cluster: str = "", tiers: Tiers | None = None
 ) -> dict[str, Any]:

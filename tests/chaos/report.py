@@ -104,7 +104,7 @@ def circumstances(profile: str, runs: Sequence[Run]) -> str:
     software = sorted({", ".join(f"{name} {value}" for name, value in result.versions.items()) for result in results})
     hosts = " or ".join(str(number) for number in sorted({result.hosts for result in results}))
     rates = " or ".join(f"{rate:g}" for rate in sorted({result.per_second for result in results}))
-    busy = [result.busy_percent for result in results]
+    busy = [result.busy_percent or 0 for result in results]
     return (
         f"{len(results)} runs from {days[0]} to {days[-1]}: {hosts} hosts on one machine, {machines},"
         f" which were {min(busy)} to {max(busy)} % busy; {'; '.join(software)}."

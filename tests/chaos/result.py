@@ -50,7 +50,8 @@ class Result:
 
     ``started`` is UTC in ISO 8601, ``victims`` the hosts or zones that were hit, ``held_seconds`` the time from the
     fault until it was healed, ``found`` how often each thing happened that must not, ``problems`` some of them in
-    words, ``busy_percent`` the share of the processors that was in use, ``versions`` those of the software by its name.
+    words, ``busy_percent`` the share of the processors that was in use (``None``: nobody looked), ``versions`` those of
+    the software by its name.
     """
 
     case: str
@@ -67,7 +68,7 @@ class Result:
     problems: Sequence[str]
     hosts: int
     machine: str
-    busy_percent: int
+    busy_percent: int | None
     versions: Mapping[str, str]
     commit: str
     schema_version: int = SCHEMA_VERSION

@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The zerospof.temporal maintainers
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Ansible module: a fault on purpose on this host, with a deadline."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: drill_fault
+short_description: Make a fault on this host, or end it
+version_added: 0.1.0
+author: The zerospof.temporal maintainers (@zerospof)
+description:
+  - Before the fault there is a timer of systemd on the host that ends it, whatever becomes of the connection to the
+    host and of the run that made it.
+  - Fails when the fault did not happen, and when one that is to be ended was over already. Services that were replaced
+    meanwhile are no such failure, but what the cluster made of the fault.
+attributes:
+  check_mode:
+    description: Says that the host would be changed.
+    support: full
+  diff_mode:
+    description: There is no text to compare.
+    support: none
+options:
+  state:
+    description: V(present) makes the fault, V(absent) ends it; nothing is done when there is none.
+    type: str
+    choices: [present, absent]
+    default: present
+  fault:
+    description:
+      - V(kill) sends SIGKILL to all processes of the units, once. V(hang) sends SIGSTOP to them, and SIGCONT at the
+        end.
+      - V(cut) drops all packets but those of ssh, those that stay on the host, and those from and to O(addresses).
+    type: str
+    choices: [kill, hang, cut]
+    required: true
+  units:
+    description: Names of the units with their suffix; for V(kill) and V(hang).
+    type: list
+    elements: str
+    default: []
+  addresses:
+    description: IPv4 addresses on the same side of the cut, that of this host included; for V(cut).
+    type: list
+    elements: str
+    default: []
+  ssh_port:
+    description: Port of ssh, which is never cut.
+    type: int
+    default: 22
+  deadline_seconds:
+    description: After so many seconds the host ends the fault by itself.
+    type: int
+    default: 120
+seealso:
+  - module: zerospof.temporal.workflow_load
+"""
+
+EXAMPLES = r"""
+- name: The services hang
+  zerospof.temporal.drill_fault:
+    fault: hang
+    units: [temporal-history.service]
+
+- name: They go on
+  zerospof.temporal.drill_fault:
+    fault: hang
+    units: [temporal-history.service]
+    state: absent
+"""
+
+RETURN = r"""
+at:
+  description: When the fault was there, or was over; seconds since the epoch.
+  returned: success
+  type: float
+"""
+
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.zerospof.temporal.plugins.module_utils import _drill, _systemd
+
+# A transient unit of this name ends the fault.
+TIMER = "zerospof-drill"
+# The main processes at the moment of the fault, which are gone after a boot as the fault is.
+RECORD = Path("/run/zerospof-drill.json")
+ATTEMPTS, PAUSE_SECONDS = 10, 0.5
+
+
+def processes(module: AnsibleModule) -> dict[str, str]:
+    """Return the main process of each unit; ``0`` for one that does not run."""
+    return {unit: _systemd.main_process(module, unit).name for unit in module.params["units"]}
+
+
+def state_of(number: str) -> str:
+    """Return the state of a process as the kernel says it (``S``, ``T``, ``Z`` ...), empty when it is gone."""
+    try:
+        return Path("/proc", number, "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def spared(module: AnsibleModule, before: dict[str, str]) -> list[str]:
+    """Return what the fault is not on: units, or the rules that are not in force."""
+    if module.params["fault"] == "cut":
+        return [] if has_rules(module) else ["the rules of nftables"]
+    now = {unit: (number, state_of(before[unit])) for unit, number in processes(module).items()}
+    return _drill.spared(module.params["fault"], before, now)
+
+
+def has_rules(module: AnsibleModule) -> bool:
+    """Tell whether the host is cut off."""
+    return module.run_command(["nft", "list", "table", "inet", _drill.TABLE])[0] == 0
+
+
+def end(module: AnsibleModule) -> None:
+    """End the fault and the timer."""
+    if module.params["fault"] == "hang":
+        module.run_command(_drill.ending("hang", module.params["units"]), check_rc=True)
+    elif has_rules(module):
+        module.run_command(_drill.ending("cut", []), check_rc=True)
+    module.run_command(["systemctl", "stop", f"{TIMER}.timer"])
+
+
+def make(module: AnsibleModule) -> None:
+    """Make the fault and see that it is there."""
+    fault, units = module.params["fault"], module.params["units"]
+    before = processes(module)
+    if absent := [unit for unit, number in before.items() if number in ("", "0")]:
+        module.fail_json(msg=f"{', '.join(absent)}: does not run, so nothing would happen to it")
+    if ending := _drill.ending(fault, units):
+        timer = ["systemd-run", "--collect", f"--unit={TIMER}", f"--on-active={module.params['deadline_seconds']}"]
+        # One of the same name means that there is a fault already.
+        module.run_command([*timer, "--timer-property=AccuracySec=1s", *ending], check_rc=True)
+    RECORD.write_text(module.jsonify(before), encoding="utf-8")
+    if fault == "cut":
+        rules = _drill.cut_rules(module.params["addresses"], module.params["ssh_port"])
+        module.run_command(["nft", "--file", "-"], data=rules, check_rc=True)
+    else:
+        signal = {"kill": "SIGKILL", "hang": "SIGSTOP"}[fault]
+        module.run_command(["systemctl", "kill", f"--signal={signal}", *units], check_rc=True)
+    for _ in range(ATTEMPTS):
+        if not (left := spared(module, before)):
+            return
+        time.sleep(PAUSE_SECONDS)
+    end(module)
+    module.fail_json(msg=f"{fault} did not happen to {', '.join(left)}")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "fault": {"type": "str", "choices": ["kill", "hang", "cut"], "required": True},
+            "units": {"type": "list", "elements": "str", "default": []},
+            "addresses": {"type": "list", "elements": "str", "default": []},
+            "ssh_port": {"type": "int", "default": 22},
+            "deadline_seconds": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    wanted = {"kill": "units", "hang": "units", "cut": "addresses"}[module.params["fault"]]
+    if not module.params[wanted]:
+        module.fail_json(msg=f"{module.params['fault']} needs {wanted}")
+    if module.params["state"] == "present":
+        if not module.check_mode:
+            make(module)
+        module.exit_json(changed=True, at=time.time())
+    if module.params["fault"] == "kill" or not RECORD.exists():
+        RECORD.unlink(missing_ok=True)
+        module.exit_json(changed=False, at=time.time())
+    if module.check_mode:
+        module.exit_json(changed=True, at=time.time())
+    early = spared(module, module.from_json(RECORD.read_text(encoding="utf-8")))
+    end(module)
+    RECORD.unlink(missing_ok=True)
+    if early:
+        module.fail_json(msg=f"{module.params['fault']} was over before it was to end, for {', '.join(early)}")
+    module.exit_json(changed=True, at=time.time())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,332 @@
+"""A drill hits only what is survived now, and tells what clients saw in the words of the chaos suite."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.zerospof.temporal.plugins.module_utils import _drill
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT, SINGLE, Call
+
+from tests.chaos import result as results
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORIES = ROOT / "inventories"
+PLAY = "playbooks/drill/fault.yml"
+UNITS = {
+    "load_balancers": ["haproxy-edge.service", "keepalived.service"],
+    "temporal_servers": ["haproxy-database.service", "pgbouncer.service", "temporal-history.service"],
+    "temporal_ui": ["temporal-ui.service"],
+    "postgresql": ["patroni.service"],
+    "etcd": ["etcd.service"],
+    "cassandra": ["cassandra.service"],
+    "temporal_workers": ["temporal-sdk-worker@networking-1.service"],
+}
+Groups = dict[str, list[str]]
+
+
+def groups_of(profile: str) -> Groups:
+    """Return the groups of an example inventory."""
+    children = yaml.safe_load((INVENTORIES / profile / "hosts.yml").read_text(encoding="utf-8"))["all"]["children"]
+    groups = {name: list(group["hosts"]) for name, group in children.items()}
+    zones = [hosts for name, hosts in groups.items() if name.startswith("az_")]
+    return groups | {"all": sorted({host for hosts in zones for host in hosts})}
+
+
+def states_of(groups: Groups, leader: str = "db-b", holder: str = "lb-a") -> dict[str, dict[str, Any]]:
+    """Return what the hosts of a healthy cluster say of themselves."""
+    return {
+        host: {
+            "units": [
+                {"name": unit, "state": "current", "reasons": []}
+                for tier, units in UNITS.items()
+                if host in groups.get(tier, ())
+                for unit in units
+            ],
+            "interrupted": [],
+            "leads": host == leader,
+            "holds_vip": host == holder,
+        }
+        for host in groups["all"]
+    }
+
+
+def plan(
+    profile: str = "ha_postgresql",
+    states: dict[str, dict[str, Any]] | None = None,
+    hostvars: dict[str, dict[str, Any]] | None = None,
+    **wishes: object,
+) -> dict[str, Any]:
+    """Return the plan of a drill."""
+    groups = groups_of(profile)
+    known = {host: {} for host in groups["all"]} | (hostvars or {})
+    return _drill.drill_plan(groups, known, states or states_of(groups), wishes, profile, vip="10.77.0.10")
+
+
+def test_a_host_that_the_cluster_can_lose_may_hang() -> None:
+    made = plan(fault="hang", victims="temporal-b")
+    assert made["problems"] == []
+    assert made["units"] == {"temporal-b": [*UNITS["temporal_servers"], "temporal-ui.service"]}
+    assert (made["observer"], made["sentence"]) == ("temporal-a", "hang temporal-b for 60 s")
+    assert made["deadline"] == 60 + _drill.GRACE_SECONDS
+    assert _drill.drill_groups(made) == [
+        {"name": "temporal-b", "groups": ["drill_victims"]},
+        {"name": "temporal-a", "groups": ["drill_observer"]},
+    ]
+    assert "temporal-b: haproxy-database.service, pgbouncer.service" in _drill.drill_text(made)
+
+
+@pytest.mark.parametrize("profile", ["ha_postgresql", "ha_cassandra"])
+@pytest.mark.parametrize("fault", ["cut", "hang", "kill"])
+def test_a_whole_zone_may_be_lost(profile: str, fault: str) -> None:
+    made = plan(profile, fault=fault, victims="az_a")
+    assert made["problems"] == []
+    assert made["victims"] == groups_of(profile)["az_a"]
+    assert made["observer"] == "temporal-b"
+
+
+def test_a_part_is_whoever_has_it_now() -> None:
+    assert plan(fault="kill", victims=["postgresql_primary"])["victims"] == ["db-b"]
+    assert plan(fault="kill", victims=["vip_holder"])["victims"] == ["lb-a"]
+    nobody = states_of(groups_of("ha_postgresql"), leader="")
+    assert plan(states=nobody, fault="kill", victims="postgresql_primary")["problems"] == [
+        "postgresql_primary: no host has that part now, not one",
+        "drill_victims: nobody would be hit",
+    ]
+
+
+def test_what_is_narrowed_to_a_tier_is_judged_for_that_tier_alone() -> None:
+    made = plan("basic", fault="kill", victims="server-a", tiers="temporal_servers")
+    assert made["problems"] == []
+    assert made["units"] == {"server-a": UNITS["temporal_servers"]}
+    assert made["sentence"] == "kill temporal_servers on server-a for 60 s"
+
+
+@pytest.mark.parametrize(
+    ("profile", "victims", "words"),
+    [
+        ("basic", "db-a", "this is not survived: without db-a, no PostgreSQL member is left: no workflow starts"),
+        ("ha_postgresql", "db-a,db-b", "this is not survived: without db-a and db-b, more than 1 of 3 PostgreSQL"),
+        ("ha_cassandra", "cassandra-a1,cassandra-b1", "this is not survived: without cassandra-a1 and cassandra-b1"),
+        ("ha_postgresql", "lb-a,lb-b,lb-c", "without lb-a, lb-b and lb-c, no balancer is left"),
+        ("ha_postgresql", "temporal-a,temporal-b,temporal-c", "no Temporal server is left that could tell"),
+    ],
+)
+def test_a_loss_that_is_not_survived_is_refused(profile: str, victims: str, words: str) -> None:
+    assert words in "; ".join(plan(profile, fault="cut", victims=victims)["problems"])
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"victims": "lb-a"}, "drill_fault: nothing is not one of kill, hang, cut"),
+        ({"fault": "burn", "victims": "lb-a"}, "drill_fault: burn is not one of"),
+        ({"fault": "kill"}, "drill_victims: name hosts, a zone, or one of postgresql_primary, vip_holder"),
+        ({"fault": "kill", "victims": "lb-z"}, "lb-z is no host of the cluster, no zone"),
+        ({"fault": "kill", "victims": "lb-a", "tiers": "etcd"}, "lb-a: has no service of etcd"),
+        ({"fault": "kill", "victims": "lb-a", "tiers": "databases"}, "drill_tiers: databases: not one of etcd"),
+        ({"fault": "cut", "victims": "lb-a", "tiers": "load_balancers"}, "a host is cut off as a whole"),
+        ({"fault": "hang", "victims": "lb-a", "seconds": "9"}, "drill_seconds: 9 is not between 10 and 600"),
+        ({"fault": "hang", "victims": "lb-a", "seconds": "1h"}, "drill_seconds: 1h is not between"),
+        ({"fault": "hang", "victims": "lb-a", "misspelt": ["second"]}, "drill_second: is no wish of a drill"),
+    ],
+)
+def test_a_wish_that_means_nothing_is_refused(wishes: dict[str, object], words: str) -> None:
+    assert words in "; ".join(plan(**wishes)["problems"])
+
+
+def test_a_zone_without_hosts_of_the_cluster_hits_nobody() -> None:
+    groups = groups_of("ha_postgresql") | {"az_d": ["elsewhere"]}
+    made = _drill.drill_plan(groups, {}, states_of(groups), {"fault": "cut", "victims": "az_d"}, "ha_postgresql", "x")
+    assert made["problems"] == ["drill_victims: nobody would be hit"]
+
+
+def test_nobody_is_hit_while_something_is_the_matter_already() -> None:
+    states = states_of(groups_of("ha_postgresql"))
+    states["worker-c"]["units"][0] |= {"state": "pending", "reasons": ["it is not running"]}
+    states["db-c"]["interrupted"] = ["postgresql"]
+    assert plan(states=states, fault="kill", victims="lb-a")["problems"] == [
+        "db-c: a restart of postgresql was interrupted; rolling_restart.yml ends it",
+        "worker-c: temporal-sdk-worker@networking-1.service does not run",
+    ]
+
+
+def test_a_host_that_nobody_asked_may_be_the_one_that_is_needed() -> None:
+    states = states_of(groups_of("ha_postgresql"))
+    del states["db-c"]
+    found = plan(states=states, fault="kill", victims="lb-a")["problems"]
+    assert found == ["db-c: nobody asked how they are; run this without --limit"]
+
+
+def test_a_host_that_runs_the_playbook_does_not_cut_itself_off() -> None:
+    here = {"lb-a": {"ansible_connection": "local"}}
+    assert plan(hostvars=here, fault="hang", victims="lb-a")["problems"] == []
+    assert plan(hostvars=here, fault="cut", victims="lb-a")["problems"] == [
+        "lb-a: is where this runs, and would cut itself off"
+    ]
+
+
+def test_a_cut_leaves_ssh_and_what_the_victims_say_to_each_other() -> None:
+    rules = _drill.cut_rules(["10.0.0.2", "10.0.0.1"], 2222)
+    assert rules.startswith("table inet zerospof_drill\ndelete table inet zerospof_drill\n")
+    accepted = re.findall(r"^    (.*) accept$", rules, re.MULTILINE)
+    assert accepted == [
+        'iif "lo"',
+        "ip saddr { 10.0.0.1, 10.0.0.2 }",
+        "tcp dport 2222",
+        'oif "lo"',
+        "ip daddr { 10.0.0.1, 10.0.0.2 }",
+        "tcp sport 2222",
+    ]
+    assert rules.count("policy drop") == 2
+
+
+def test_every_fault_that_does_not_end_by_itself_has_an_end() -> None:
+    assert _drill.ending("kill", ["a.service"]) == []
+    assert _drill.ending("hang", ["a.service"]) == ["systemctl", "kill", "--signal=SIGCONT", "a.service"]
+    assert _drill.ending("cut", []) == ["nft", "delete", "table", "inet", "zerospof_drill"]
+    assert set(_drill.FAULTS) == {"kill", "hang", "cut"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "now", "spared"),
+    [
+        ("kill", ("17", "S"), ["a.service"]),
+        ("kill", ("17", "Z"), []),
+        ("kill", ("17", ""), []),
+        ("kill", ("0", ""), []),
+        ("kill", ("18", ""), []),
+        ("hang", ("17", "S"), ["a.service"]),
+        ("hang", ("17", "T"), []),
+        ("hang", ("18", ""), []),
+    ],
+)
+def test_a_service_is_spared_when_its_process_goes_on(fault: str, now: tuple[str, str], spared: list[str]) -> None:
+    assert _drill.spared(fault, {"a.service": "17"}, {"a.service": now}) == spared
+
+
+def test_what_the_cluster_did_not_keep_is_counted_and_told() -> None:
+    fine = {"status": "COMPLETED", "right": True, "runs": 1}
+    seen = {
+        "w-1": fine,
+        "w-2": fine | {"runs": 2},
+        "w-3": {"status": "RUNNING", "right": False, "runs": 1},
+        "w-4": {"status": "FAILED", "right": False, "runs": 1},
+        "w-5": fine | {"right": False},
+    }
+    found, words = _drill.harm_of(["w-0", "w-1"], seen, 2)
+    assert found == {"lost": 1, "duplicated": 1, "stuck": 1, "wrong": 2, "unseen": 1}
+    assert words[0] == "lost: w-0 was acknowledged and is not there"
+    assert words[-1] == "unseen: 3 workflows completed, and the visibility store counts 2"
+    assert _drill.harm_of(["w-1"], {"w-1": fine}, 1) == (dict.fromkeys(_drill.HARM, 0), [])
+    assert _drill.harm_of([], {}, None)[0]["unseen"] == 1
+
+
+def load(**changes: object) -> dict[str, Any]:
+    """Return what the load returned in a drill with its fault from 1010 to 1040: single attempts fail for 2 s."""
+    calls = [
+        Call(
+            flavour,
+            "start",
+            f"w-{flavour}-{second}",
+            "",
+            1000.0 + second,
+            1000.3 + second,
+            "start UNAVAILABLE: gone" if flavour == SINGLE and second in (10, 11) else "",
+        )
+        for second in range(60)
+        for flavour in CLIENTS
+    ]
+    made = {
+        "calls": _drill.as_rows(calls),
+        "found": dict.fromkeys(_drill.HARM, 0),
+        "problems": [],
+        "per_second": 1.0,
+    }
+    return made | changes
+
+
+TIMES = {"began": "1010.0", "ended": "1040.0", "started": "2026-11-26T12:00:00Z"}
+
+
+def shown(**changes: object) -> dict[str, Any]:
+    """Return the result of that drill."""
+    made = plan(fault="hang", victims="temporal-b", seconds=30)
+    return _drill.drill_result(made, load(**changes), TIMES, {"Temporal": "1.31.2"}, 12)
+
+
+def test_a_drill_writes_the_file_that_the_chaos_suite_reads(tmp_path: Path) -> None:
+    path = tmp_path / "ha_postgresql" / "drill-hang" / "20261126T120000Z.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(shown()))
+    made = plan(fault="hang", victims="temporal-b", seconds=30)
+    path.with_suffix(".svg").write_text(_drill.drill_chart(load(), TIMES, made))
+    run = results.read(path)
+    assert (run.result.held_seconds, run.result.gap, run.result.kept) == (30.0, 1.0, True)
+    assert run.result.clients[SINGLE].longest_gap == 3.0
+    assert run.result.clients[SINGLE].gap_from == -0.7
+    assert run.result.clients[SINGLE].errors == {"start UNAVAILABLE: gone": 2}
+    assert "hang temporal-b for 30 s" in run.chart
+    assert _drill.SCHEMA_VERSION == results.SCHEMA_VERSION
+
+
+def test_a_drill_is_passed_when_nothing_is_lost_and_the_patient_client_saw_no_error() -> None:
+    assert _drill.drill_failures(shown()) == []
+    lost = load()["found"] | {"lost": 2}
+    assert _drill.drill_failures(shown(found=lost)) == ["lost 2"]
+    assert "lost 2" in _drill.drill_report(shown(found=lost))
+    failed = [call | {"error": "start UNAVAILABLE: gone"} for call in load()["calls"] if call["flavour"] == PATIENT]
+    assert _drill.drill_failures(shown(calls=failed)) == ["60 calls failed with the collection's settings"]
+    assert _drill.drill_failures(shown(calls=[])) == ["nobody started a workflow"]
+
+
+def test_the_report_names_every_client_and_its_errors() -> None:
+    text = _drill.drill_report(shown())
+    assert text.splitlines()[0] == "hang temporal-b for 30 s; it lasted 30 s"
+    assert "single attempts        60 starts, longest gap 3.0 s (-0.7 s from the fault), 1.0 s before it" in text
+    assert "2 x start UNAVAILABLE: gone" in text
+    assert "of 178 acknowledged starts: nothing lost, everything once" in text
+
+
+def test_the_patient_client_of_a_drill_is_the_one_of_the_documentation() -> None:
+    tree = ast.parse((ROOT / "plugins/modules/workflow_load.py").read_text(encoding="utf-8"))
+    told = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("PATIENCE", "KEEP_ALIVE")
+    }
+    text = (ROOT / "docs/fault_tolerance.md").read_text(encoding="utf-8")
+    for name, settings in (("RetryConfig", told["PATIENCE"]), ("KeepAliveConfig", told["KEEP_ALIVE"])):
+        [arguments] = re.findall(rf"{name}\(([^)]+)\)", text)
+        assert {key: int(value) for key, value in re.findall(r"(\w+)=(\w+)", arguments)} == settings
+
+
+def test_every_fault_is_ended_whatever_happens_and_nothing_is_made_before_it_was_confirmed() -> None:
+    [play] = yaml.safe_load((ROOT / PLAY).read_text(encoding="utf-8"))
+    blocks = [task for task in play["tasks"] if "block" in task]
+    made = [
+        task for task in play["tasks"] for step in task.get("block", [task]) if "zerospof.temporal.drill_fault" in step
+    ]
+    assert made == blocks
+    [block] = blocks
+    assert block["always"][0]["zerospof.temporal.drill_fault"] == {"state": "absent"}
+    # It would leave the others in the middle of the block.
+    assert not any("any_errors_fatal" in step for step in (play, block, *block["block"], *block["always"]))
+    imports = [
+        play["ansible.builtin.import_playbook"]
+        for play in yaml.safe_load((ROOT / "playbooks/failover_drill.yml").read_text(encoding="utf-8"))
+    ]
+    assert imports == [
+        "shared/inventory.yml",
+        "drill/plan.yml",
+        "shared/health.yml",
+        "drill/confirmation.yml",
+        "drill/fault.yml",
+        "shared/health.yml",
+        "drill/report.yml",
+    ]
