@@ -57,7 +57,7 @@ def _add_faults(commands: argparse._SubParsersAction[argparse.ArgumentParser], l
 
     def add(name: str, help_text: str, **defaults: object) -> argparse.ArgumentParser:
         command = commands.add_parser(name, parents=[timed], help=help_text)
-        none = {"others": [], "milliseconds": 0.0, "jitter": 0.0, "loss": 0.0, "process": ""}
+        none = {"others": [], "milliseconds": 0.0, "jitter": 0.0, "loss": 0.0, "process": "", "file": ""}
         command.set_defaults(run=_inject, **none, **defaults)
         return command
 
@@ -87,6 +87,11 @@ def _add_faults(commands: argparse._SubParsersAction[argparse.ArgumentParser], l
     latency.add_argument("--milliseconds", type=_positive, required=True)
     latency.add_argument("--jitter", type=_positive, default=0.0, metavar="MILLISECONDS")
     latency.add_argument("--loss", type=_positive, default=0.0, metavar="PERCENT")
+    names = add("forget-names", "let hosts find no name any more: neither in /etc/hosts nor by DNS", kind="names")
+    names.add_argument("targets", nargs="+", help=hosts_help)
+    expire = add("expire-certificate", "put one in place of a certificate whose time is over", kind="certificate")
+    expire.add_argument("targets", nargs="+", help=hosts_help)
+    expire.add_argument("--file", required=True, help="file on the hosts, issued by the authority of the lab")
 
     start = commands.add_parser("start-host", parents=[lab], help="bring killed or paused hosts back")
     start.add_argument("targets", nargs="+", help=hosts_help)
@@ -182,6 +187,7 @@ def _inject(options: argparse.Namespace) -> None:
         raise LabError(f"{', '.join(sorted(set(targets) & set(others)))} is on both sides of the cut")
     words = [options.kind, *options.targets, *(["to", *options.others] if others else [])]
     words += [options.process] if options.process else []
+    words += [Path(options.file).name] if options.file else []
     fault = faults.Fault(
         name="-".join(words),
         kind=options.kind,
@@ -190,6 +196,7 @@ def _inject(options: argparse.Namespace) -> None:
         deadline=time.time() + options.seconds,
         delay=(options.milliseconds, options.jitter, options.loss),
         process=options.process,
+        file=options.file,
     )
     machine.prepare()
     with faults.locked(lab):

@@ -19,10 +19,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lab import delay, hosts, machine, network
+from lab.expired import expired
 from lab.machine import LabError, podman
 from lab.state import REPOSITORY, Host, Lab
 
 DEFAULT_SECONDS = 120
+# Nobody answers at the address of the name server, which is one of documentation. In place: a mount cannot be renamed.
+FORGET_NAMES = """
+for name in hosts resolv.conf; do
+    [ -e /run/lab-$name ] || cp /etc/$name /run/lab-$name || exit 1
+done
+echo 127.0.0.1 localhost >/etc/hosts
+echo nameserver 192.0.2.1 >/etc/resolv.conf
+"""
+RECALL_NAMES = """
+for name in hosts resolv.conf; do
+    [ ! -e /run/lab-$name ] || { cat /run/lab-$name >/etc/$name && rm /run/lab-$name; }
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,8 @@ class Fault:
     """One active fault. ``others`` are the far side of a one-way cut; times are seconds since the epoch.
 
     ``token`` tells it from a later fault of the same name; ``delay`` holds (milliseconds, jitter, loss in percent).
-    ``process`` says what of the hosts is meant when not all of them is, as in :func:`_signal`.
+    ``process`` says what of the hosts is meant when not all of them is, as in :func:`_signal`, and ``file`` is one on
+    them.
     """
 
     name: str
@@ -41,6 +56,7 @@ class Fault:
     delay: tuple[float, float, float] = (0, 0, 0)
     token: str = ""
     process: str = ""
+    file: str = ""
 
     def remaining(self, now: float) -> float:
         """Seconds until it heals itself."""
@@ -87,7 +103,7 @@ def inject(lab: Lab, fault: Fault) -> None:
         LabError: a host that should die or freeze does not run.
     """
     heal_expired(lab)
-    if fault.kind in ("kill", "pause", "pause-process"):
+    if fault.kind in ("kill", "pause", "pause-process", "names", "certificate"):
         _must_run(lab, fault.hosts)
     previous = next((old for old in active(lab) if old.name == fault.name), None)
     if previous:
@@ -223,6 +239,45 @@ def _continue_process(lab: Lab, fault: Fault) -> None:
         _signal(lab, host, "CONT", fault.process, check=False)
 
 
+def _forget_names(lab: Lab, fault: Fault) -> None:
+    for host in _members(lab, fault.hosts):
+        podman("exec", lab.container(host), "sh", "-c", FORGET_NAMES)
+
+
+def _recall_names(lab: Lab, fault: Fault) -> None:
+    for host in _members(lab, fault.hosts):
+        # A host that was started anew got its names with that.
+        podman("exec", lab.container(host), "sh", "-c", RECALL_NAMES, check=False)
+
+
+def _original(lab: Lab, fault: Fault, host: Host) -> Path:
+    """Where the file of a host is kept while another one is in its place: on this machine, which outlives hosts."""
+    return _folder(lab) / f"{fault.name}.{host.name}.original"
+
+
+def _expire(lab: Lab, fault: Fault) -> None:
+    pki = lab.directory / "pki"
+    for host in _members(lab, fault.hosts):
+        kept = _original(lab, fault, host)
+        if not kept.exists():
+            kept.write_bytes(podman("exec", lab.container(host), "cat", fault.file).stdout)
+        made = expired(kept.read_bytes(), (pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes())
+        _put(lab, host, fault.file, made)
+
+
+def _renew(lab: Lab, fault: Fault) -> None:
+    for host in _members(lab, fault.hosts):
+        kept = _original(lab, fault, host)
+        if kept.exists():
+            _put(lab, host, fault.file, kept.read_bytes())
+            kept.unlink()
+
+
+def _put(lab: Lab, host: Host, file: str, content: bytes) -> None:
+    """Write a file of a host that runs; owner and mode stay."""
+    podman("exec", "--interactive", lab.container(host), "sh", "-c", f"cat > '{file}'", stdin=content)
+
+
 def _cut(lab: Lab, fault: Fault) -> None:
     members = _members(lab, fault.hosts)
     inside = network.bridge_ports(lab, members)
@@ -298,6 +353,8 @@ _INJECT: dict[str, Callable[[Lab, Fault], None]] = {
     "cut": _cut,
     "cut-one-way": _cut_one_way,
     "latency": _delay,
+    "names": _forget_names,
+    "certificate": _expire,
 }
 _HEAL: dict[str, Callable[[Lab, Fault], None]] = {
     "kill": _heal_hosts,
@@ -306,6 +363,8 @@ _HEAL: dict[str, Callable[[Lab, Fault], None]] = {
     "cut": _uncut,
     "cut-one-way": _uncut,
     "latency": _undelay,
+    "names": _recall_names,
+    "certificate": _renew,
 }
 
 

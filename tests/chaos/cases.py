@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES = (
+BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES, NAMES = (
     "balancers",
     "Temporal servers",
     "PostgreSQL",
@@ -18,6 +18,7 @@ BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES = (
     "Cassandra",
     "workers",
     "zones",
+    "names",
 )
 PROFILES = ("basic", "ha_postgresql", "ha_cassandra")
 HIGHLY_AVAILABLE = PROFILES[1:]
@@ -28,6 +29,9 @@ HOST_SECONDS = 30
 # Patroni's lease (20 s) has to run out first, and two of the targets are 35 s.
 DATABASE_SECONDS = 50
 ZONE_SECONDS = 60
+# A server looks for a new certificate every minute (refreshInterval).
+CERTIFICATE_SECONDS = 150
+SLOW_MILLISECONDS = 50
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class Case:
     """One fault.
 
     ``command``: of the lab; the victims follow it. ``process``: what of the victims dies or hangs, when it is not the
-    whole host. ``targets``: seconds by profile. ``seconds``: how long the fault lasts before it is healed. ``stops``:
-    profiles in which the victim is a single point of failure, so that nothing goes on before it is back.
+    whole host. ``options``: more words of the command. ``targets``: seconds by profile. ``seconds``: how long the fault
+    lasts before it is healed. ``stops``: profiles in which the victim is a single point of failure, so that nothing
+    goes on before it is back.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Case:
     targets: Mapping[str, float | None]
     seconds: int
     process: str = ""
+    options: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
 
     @property
@@ -60,7 +66,7 @@ class Case:
 
     def words(self, victims: list[str]) -> list[str]:
         """Return the command of the lab that makes the fault."""
-        return [self.command, *victims, *(["--process", self.process] if self.process else [])]
+        return [self.command, *victims, *(["--process", self.process] if self.process else []), *self.options]
 
 
 def both(seconds: float | None) -> dict[str, float | None]:
@@ -184,7 +190,35 @@ CASES = (
         both(None),
         ZONE_SECONDS,
     ),
+    Case(
+        "zone-slow",
+        ZONES,
+        f"packets to the zone of the PostgreSQL primary take {SLOW_MILLISECONDS} ms, one of a hundred is lost",
+        "latency",
+        "zone_of_primary",
+        both(None),
+        ZONE_SECONDS,
+        options=("--milliseconds", str(SLOW_MILLISECONDS), "--jitter", "10", "--loss", "1"),
+    ),
+    Case("names-gone", NAMES, "no host finds a name any more", "forget-names", "all_zones", both(None), ZONE_SECONDS),
+    Case(
+        "certificate-expired",
+        SERVERS,
+        "certificate of a server has expired",
+        "expire-certificate",
+        SERVER,
+        both(None),
+        CERTIFICATE_SECONDS,
+        options=("--file", "/etc/temporal/tls/temporal.crt"),
+    ),
 )
+
+
+# Faults of the list that a lab of containers cannot make, and why.
+NOT_MADE = {
+    "a disk is full": "hosts of the lab share the disk of the machine: to fill that of one is to fill those of all",
+    "a clock steps": "containers have the clock of the machine: its step is one of all hosts, and of the judge",
+}
 
 
 def of_profile(profile: str) -> list[Case]:

@@ -5,6 +5,7 @@ A fault that did not happen would be survived by anything.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from lab.view import View, ViewError
 from tests.chaos.cases import Case
 
 PINGS, PING_SECONDS = 3, 2
+ECHOES = 5
 AT_ONCE, ATTEMPTS = 6, 4
 
 
@@ -44,6 +46,23 @@ def hears(view: View, host: str, other: Host) -> bool:
     ping = f"ping -c {PINGS} -i 0.3 -W {PING_SECONDS} {other.address}"
     said = view.on(host, f"{ping} >/dev/null && echo heard || echo silent")
     return said.strip() == "heard"
+
+
+def round_trip(view: View, host: str, other: Host) -> float:
+    """Return the shortest time in milliseconds in which a host got an answer of another one; 0 when it got none."""
+    said = view.on(host, f"ping -q -c {ECHOES} -i 0.2 -W {PING_SECONDS} {other.address} | tail -n 1")
+    found = re.search(r"= ([\d.]+)/", said)
+    return float(found[1]) if found else 0.0
+
+
+def finds(view: View, host: str, name: str) -> bool:
+    """Tell whether a host finds the address of a name."""
+    return view.on(host, f"timeout {PING_SECONDS} getent hosts '{name}' >/dev/null && echo found || true") != ""
+
+
+def is_valid(view: View, host: str, file: str) -> bool:
+    """Tell whether the certificate in a file of a host is one whose time is not over."""
+    return view.on(host, f"openssl x509 -checkend 0 -noout -in '{file}' >/dev/null && echo valid || true") != ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,17 @@ class Watch:
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 heard = pool.map(lambda host: hears(self.view, host.name, outside), self.hosts)
                 return [host.name for host, is_heard in zip(self.hosts, heard, strict=True) if is_heard]
+        if kind == "latency":
+            least = float(self.case.options[1]) / 2
+            # Each host has its own line: from one beside it the way is as long.
+            far = self.outside
+            return [host.name for host in self.hosts if round_trip(self.view, host.name, far) < least]
+        if kind == "forget-names":
+            # Some systems find their own name without asking anybody.
+            others = {host.name: next(o.name for o in self.view.lab.hosts if o != host) for host in self.hosts}
+            return [name for name, other in others.items() if finds(self.view, name, other)]
+        if kind == "expire-certificate":
+            return [host.name for host in self.hosts if is_valid(self.view, host.name, self.case.options[1])]
         raise FaultError(f"nobody can tell whether {kind} happened")
 
     def check(self, moment: str) -> None:

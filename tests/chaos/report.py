@@ -16,7 +16,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CL
 
 from tests.baseline.result import Outcome
 from tests.chaos import spof
-from tests.chaos.cases import HIGHLY_AVAILABLE, PROFILES, of_profile
+from tests.chaos.cases import HIGHLY_AVAILABLE, NOT_MADE, PROFILES, of_profile
 from tests.chaos.result import Row, Run, rows
 from tests.chaos.spof import NOT_MEASURED, NOT_THERE
 
@@ -117,12 +117,17 @@ def of_all(runs: Sequence[Run]) -> dict[str, list[Row]]:
     return {profile: rows(profile, of_profile(profile), runs) for profile in PROFILES}
 
 
+def not_made() -> str:
+    """Return the table of the faults that the lab cannot make."""
+    return markdown(("fault", "why nobody made it"), list(NOT_MADE.items()))
+
+
 def documentation(runs: Sequence[Run]) -> str:
     """Return the tables of docs/fault_tolerance.md."""
     parts = []
     for profile, of_one in of_all(runs).items():
         parts += [f"### `{profile}`", circumstances(profile, runs), markdown(COLUMNS, [cells(row) for row in of_one])]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, "### Not made", not_made()])
 
 
 def headline(row: Row | None) -> str:

@@ -104,6 +104,11 @@ def zone_of_primary_and_next(view: View) -> list[str]:
     return [zone, zones[(zones.index(zone) + 1) % len(zones)]]
 
 
+def all_zones(view: View) -> list[str]:
+    """Every zone."""
+    return sorted({host.zone for host in view.lab.hosts})
+
+
 CHOICES = {
     function.__name__: function
     for function in (
@@ -120,5 +125,6 @@ CHOICES = {
         zone_of_primary,
         zone_of_vip_holder,
         zone_of_primary_and_next,
+        all_zones,
     )
 }

@@ -256,6 +256,13 @@ def test_latency_is_added_and_taken_away() -> None:
     assert milliseconds() < 10
 
 
+def test_names_are_forgotten_and_recalled() -> None:
+    must("forget-names", "host-b")
+    assert on("host-b", "getent hosts host-a").returncode != 0
+    must("heal")
+    assert on("host-b", "getent hosts host-a").returncode == 0
+
+
 def test_faults_heal_although_the_command_that_made_them_is_killed() -> None:
     command = [sys.executable, "-m", "lab", "kill-az", "--name", FIRST, "c", "--for", "5"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as injecting:

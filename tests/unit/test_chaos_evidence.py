@@ -28,9 +28,16 @@ class Fake:
         self.number = {host.name: "17" for host in HOSTS}
         self.state = {(host.name, "17"): "Ssl" for host in HOSTS}
         self.silent: set[tuple[str, str]] = set()
+        # Whose names or certificates are gone, and how far others are.
+        self.without: set[str] = set()
+        self.milliseconds: dict[str, float] = {}
 
     def on(self, host: str, command: str) -> str:
         """Answer what the module asks."""
+        if command.startswith("ping -q"):
+            return f"rtt min/avg/max/mdev = {self.milliseconds.get(host, 0.1)}/60.2/70.1/0.1 ms\n"
+        if command.startswith(("timeout", "openssl")):
+            return "" if host in self.without else "so it is\n"
         if command.startswith("ping"):
             address = command.partition(" >")[0].split()[-1]
             return "silent\n" if (host, address) in self.silent else "heard\n"
@@ -134,6 +141,29 @@ def test_a_cut_in_one_direction_is_seen_between_the_two_zones() -> None:
     with pytest.raises(FaultError, match="cut-one-way was not on db-a, temporal-a"):
         watched.check("")
     view.silent = {(host.name, LAB.host("db-b").address) for host in LAB.zone("az_a")}
+    watched.check("")
+
+
+def test_a_zone_is_slow_when_answers_take_longer_for_each_of_its_hosts() -> None:
+    view = Fake()
+    watched = watch(view, case("zone-slow"), ["az_a"])
+    view.milliseconds = {"db-a": 50.3}
+    with pytest.raises(FaultError, match="latency was not on temporal-a"):
+        watched.check("")
+    view.milliseconds["temporal-a"] = 41.0
+    watched.check("")
+
+
+@pytest.mark.parametrize(
+    ("name", "victims"), [("names-gone", ["az_a"]), ("certificate-expired", ["db-a", "temporal-a"])]
+)
+def test_names_and_certificates_are_gone_when_each_host_says_so(name: str, victims: list[str]) -> None:
+    view = Fake()
+    watched = watch(view, case(name), victims)
+    view.without = {"db-a"}
+    with pytest.raises(FaultError, match="was not on temporal-a"):
+        watched.check("")
+    view.without = {"db-a", "temporal-a"}
     watched.check("")
 
 
