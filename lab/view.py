@@ -63,7 +63,7 @@ profile = ExecutionProfile(
 tls = ssl.create_default_context(cafile="/etc/cassandra/tls/ca.crt")
 tls.load_cert_chain("/etc/cassandra/tls/cassandra.crt", "/etc/cassandra/tls/cassandra.key")
 cluster = Cluster(
-    [request["address"]], request["port"], auth_provider=PlainTextAuthProvider("temporal", request["password"]),
+    [request["address"]], request["port"], auth_provider=PlainTextAuthProvider(request["user"], request["password"]),
     ssl_context=tls, protocol_version=5, execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     schema_metadata_enabled=False, token_metadata_enabled=False,
 )
@@ -268,12 +268,20 @@ class View:
         command = f"runuser -u postgres -- psql -qtAX -F '\t' -d {database} -c \"{statement}\""
         return [line.split("\t") for line in self.on(host, command).splitlines() if line]
 
-    def cql(self, host: str, statements: list[str], level: str = "LOCAL_ONE") -> list[list[list[Any]] | str]:
+    def cql(
+        self,
+        host: str,
+        statements: list[str],
+        level: str = "LOCAL_ONE",
+        user: str = "temporal",
+        secret: str = "cassandra_temporal",
+    ) -> list[list[list[Any]] | str]:
         """Rows of each statement, or the name of the error that it ends with, asked of the Cassandra node of a host."""
         request = {
             "address": self.lab.host(host).address,
             "port": self.variable("temporal_ports")["cassandra"],
-            "password": self.variable("temporal_secrets")["cassandra_temporal"],
+            "password": self.variable("temporal_secrets")[secret],
+            "user": user,
             "level": level,
             "statements": statements,
         }

@@ -71,7 +71,8 @@ def errors(calls: Sequence[Call]) -> Counter[str]:
 def summary(calls: Sequence[Call], fault_at: float, kinds: Sequence[str] = ("start",)) -> dict[str, Any]:
     """Return what one client saw, of its calls; gaps are those between calls of these ``kinds``.
 
-    ``gap_from`` counts from the fault, ``gap_before`` is the longest gap before it.
+    ``gap_from`` counts from the fault, ``gap_before`` is the longest gap before it. ``slowest`` is how long the slowest
+    of these calls took: it shows what a gap hides when a part of the workflows stands still.
     """
     counted = [call for call in calls if call.kind in kinds]
     began, ended = longest_pause(counted)
@@ -82,4 +83,5 @@ def summary(calls: Sequence[Call], fault_at: float, kinds: Sequence[str] = ("sta
         "longest_gap": round(ended - began, 2),
         "gap_from": round(began - fault_at, 2),
         "gap_before": round(quiet[1] - quiet[0], 2),
+        "slowest": round(max((call.ended - call.began for call in counted if call.ended is not None), default=0.0), 2),
     }

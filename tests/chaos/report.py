@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
 
@@ -15,9 +16,9 @@ import tests.conftest  # noqa: F401  makes the checkout importable as the collec
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT, RETRYING, SINGLE
 
 from tests.baseline.result import Outcome
-from tests.chaos import spof
-from tests.chaos.cases import HIGHLY_AVAILABLE, NOT_MADE, PROFILES, of_profile
-from tests.chaos.result import Row, Run, rows
+from tests.chaos import controls, spof
+from tests.chaos.cases import HIGHLY_AVAILABLE, NOT_MADE, PROFILES, find, of_profile
+from tests.chaos.result import Row, Run, read_all, rows, shortcomings
 from tests.chaos.spof import NOT_MEASURED, NOT_THERE
 
 # What the README shows of all cases.
@@ -39,6 +40,7 @@ COLUMNS = (
     "runs",
     "longest gap, median",
     "worst",
+    "slowest call",
     "target met",
     "worst, single attempts",
     "failed calls",
@@ -76,11 +78,13 @@ def cells(row: Row) -> list[str]:
     if not row.runs:
         return [*head, NOT_MEASURED, *[""] * (len(COLUMNS) - len(head) - 1)]
     single = max(run.result.clients[SINGLE].longest_gap for run in row.runs)
+    known = [slowest for run in row.runs if (slowest := run.result.slowest) is not None]
     return [
         *head,
         str(len(row.runs)),
         seconds(row.median),
         seconds(max(row.gaps)),
+        seconds(max(known)) if known else NOT_MEASURED,
         verdict(row),
         seconds(single),
         " / ".join(str(row.failed(client)) for client in CLIENTS),
@@ -118,8 +122,32 @@ def of_all(runs: Sequence[Run]) -> dict[str, list[Row]]:
 
 
 def not_made() -> str:
-    """Return the table of the faults that the lab cannot make."""
-    return markdown(("fault", "why nobody made it"), list(NOT_MADE.items()))
+    """Return the table of the faults and the controls that nobody has made."""
+    return markdown(("not made", "why"), [*NOT_MADE.items(), *controls.NOT_MADE.items()])
+
+
+def bites(control: controls.Control, profile: str, runs: Sequence[Run]) -> list[str]:
+    """Return the line of a control: what the judge said of each run on a cluster that was weakened."""
+    case = find(profile, control.case)
+    head = [f"`{profile}`", control.title, f"{case.tier}: {case.title}"]
+    if not runs:
+        return [*head, NOT_MEASURED, ""]
+    said = [shortcomings(case, run.result) for run in runs]
+    return [
+        *head,
+        "; ".join(dict.fromkeys(words for of_one in said for words in of_one)) or "nothing",
+        "yes" if all(controls.bitten(control, of_one) for of_one in said) else "**no**",
+    ]
+
+
+def controls_seen(directory: Path = controls.DIRECTORY) -> str:
+    """Return the table of the controls."""
+    lines = []
+    for control in controls.CONTROLS:
+        runs = read_all(directory / control.name)
+        for profile in control.profiles:
+            lines.append(bites(control, profile, [run for run in runs if run.result.profile == profile]))
+    return markdown(("inventory", "weakened", "fault", "what the judge said", "it has to"), lines)
 
 
 def documentation(runs: Sequence[Run]) -> str:
@@ -127,7 +155,7 @@ def documentation(runs: Sequence[Run]) -> str:
     parts = []
     for profile, of_one in of_all(runs).items():
         parts += [f"### `{profile}`", circumstances(profile, runs), markdown(COLUMNS, [cells(row) for row in of_one])]
-    return "\n\n".join([*parts, "### Not made", not_made()])
+    return "\n\n".join(parts)
 
 
 def headline(row: Row | None) -> str:
@@ -260,7 +288,9 @@ def with_tables(text: str, of_faults: str, of_parts: str) -> str:
 PAGES: dict[str, Callable[[str, Sequence[Run], Sequence[Outcome]], str]] = {
     "README.md": lambda text, runs, outcomes: with_tables(text, readme(runs), single_points(runs, outcomes)),
     "docs/fault_tolerance.md": lambda text, runs, outcomes: with_tables(
-        text, documentation(runs), single_points(runs, outcomes)
+        text,
+        "\n\n".join([documentation(runs), "### Controls", controls_seen(), "### Not made", not_made()]),
+        single_points(runs, outcomes),
     ),
     "docs/fault_tolerance.html": lambda _, runs, outcomes: page(runs, outcomes),
 }

@@ -13,7 +13,7 @@ from typing import Any
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
 
 # isort: split
-from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, OF_SDK, Call, summary
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, OF_SDK, PATIENT, Call, summary
 
 from tests.chaos.cases import Case
 from tests.chaos.verdict import Verdict
@@ -21,6 +21,8 @@ from tests.chaos.verdict import Verdict
 SCHEMA_VERSION = 1
 DIRECTORY = Path(__file__).parent / "results"
 SOME = 20
+# What a patient client may wait until it asks again.
+RETRY_SECONDS = 2.0
 
 
 def lasted(gap: float, gap_from: float, held: float) -> bool:
@@ -30,13 +32,18 @@ def lasted(gap: float, gap_from: float, held: float) -> bool:
 
 @dataclass(frozen=True)
 class Client:
-    """What one client saw; seconds. ``gap_from`` counts from the fault, ``gap_before`` is the longest one before it."""
+    """What one client saw; seconds.
+
+    ``gap_from`` counts from the fault, ``gap_before`` is the longest one before it, ``slowest`` the longest call
+    (``None`` in files of before anybody looked).
+    """
 
     calls: int
     errors: Mapping[str, int]
     longest_gap: float
     gap_from: float
     gap_before: float
+    slowest: float | None = None
 
     @property
     def failed(self) -> int:
@@ -79,6 +86,12 @@ class Result:
         return max(self.clients[name].longest_gap for name in OF_SDK)
 
     @property
+    def slowest(self) -> float | None:
+        """How long the slowest call of a client of the SDK took; ``None`` when nobody looked."""
+        known = [slowest for name in OF_SDK if (slowest := self.clients[name].slowest) is not None]
+        return max(known, default=None)
+
+    @property
     def harm(self) -> dict[str, int]:
         """What happened that must not, and how often."""
         return {kind: count for kind, count in self.found.items() if count}
@@ -116,6 +129,22 @@ def books_of(
 def to_text(result: Result) -> str:
     """Return the content of the file of a result."""
     return json.dumps(asdict(result), indent=2) + "\n"
+
+
+def shortcomings(case: Case, result: Result) -> list[str]:
+    """Return what is not as the case demands, one sentence each."""
+    target = case.targets[result.profile]
+    found = [f"{kind} {count}" for kind, count in result.found.items() if count]
+    if target is not None and result.gap > target:
+        found.append(f"longest gap {result.gap:.1f} s, target {target:g} s")
+    if target is not None and result.slowest is not None and result.slowest > target + RETRY_SECONDS:
+        found.append(f"slowest call {result.slowest:.1f} s, target {target:g} s and {RETRY_SECONDS:g} s to ask again")
+    if result.profile in case.stops:
+        # No budget for retries is meant to last until somebody comes.
+        return found if result.stopped else [*found, "it went on, although there is no second one of it"]
+    if result.clients[PATIENT].failed:
+        found.append(f"{result.clients[PATIENT].failed} calls failed with the collection's settings")
+    return found
 
 
 class ResultError(Exception):

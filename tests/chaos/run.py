@@ -3,6 +3,7 @@
 python -m tests.chaos.run --running lab --profile ha_postgresql                 every case of the profile, once
 python -m tests.chaos.run --running lab --case primary-host --runs 3            one case three times
 python -m tests.chaos.run --running lab --random 20                             20 by lot, from a seed that is printed
+python -m tests.chaos.run --running lab --control one-copy                      weaken it for good: the case must fail
 python -m tests.chaos.run --profile ha_cassandra --list                         names, targets, what has been run
 
 Every result goes to tests/chaos/results; `make docs` makes the report of all of them. What was broken is healed in any
@@ -35,15 +36,17 @@ import yaml
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
 
 # isort: split
-from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS
 
 from lab import state
 from lab.machine import LabError
 from lab.view import View, ViewError
+from tests.chaos import controls
 from tests.chaos.cases import PROFILES, Case, find, of_profile
+from tests.chaos.controls import Control
 from tests.chaos.evidence import FaultError, traces, watch
 from tests.chaos.ledger import Ledger, ledger
-from tests.chaos.result import DIRECTORY, Result, books_of, read_all, rows, write
+from tests.chaos.result import DIRECTORY, Result, books_of, read_all, rows, shortcomings, write
 from tests.chaos.second_opinion import Cli, CliError, disputed, unpacked
 from tests.chaos.victims import CHOICES
 from tests.chaos.whole import UnsettledError, cluster_is_whole, until
@@ -64,6 +67,8 @@ HEALINGS = 3
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Cases one after the other without a result: the cluster or this program is broken, and more of them tell nothing new.
 GIVE_UP = 3
+# How long a control lets its weakness grow before the fault.
+PRELUDE_SECONDS = 6
 # Why a case has no result: none of these says anything about what the cluster bears.
 EXPECTED = (UnsettledError, CliError, ViewError, FaultError, LabError, subprocess.SubprocessError)
 
@@ -125,14 +130,19 @@ class Broken:
     started: bool
 
 
-def broken_for(case: Case, view: View, books: Ledger, cli: Cli) -> Broken:
-    """Make the fault of a case and heal it."""
+def broken_for(case: Case, view: View, books: Ledger, cli: Cli, control: Control | None = None) -> Broken:
+    """Make the fault of a case and heal it; ``control`` says what comes before it."""
     victims = CHOICES[case.victims](view)
     words = case.words(victims)
     watched = watch(view, case, victims)
     # A process that was killed needs nobody to end the fault.
     deadline = [] if case.command == "kill-process" else ["--for", str(case.seconds + HEAL_SECONDS)]
     with healed(view.lab.name):
+        if control and (before := control.prelude(view, victims)):
+            for first in before:
+                books.record.mark(" ".join(first))
+                lab(view.lab.name, *first, "--for", str(case.seconds + HEAL_SECONDS))
+            time.sleep(PRELUDE_SECONDS)
         books.record.mark(" ".join(words))
         began = time.time()
         said(f"   {' '.join(words)} for {case.seconds} s")
@@ -149,21 +159,25 @@ def broken_for(case: Case, view: View, books: Ledger, cli: Cli) -> Broken:
     return Broken(victims, began, ended, told)
 
 
-def run_case(case: Case, profile: str, view: View) -> tuple[Result, str]:
-    """Run a case on a whole cluster; return its result and the picture of its load."""
+def run_case(case: Case, profile: str, view: View, control: Control | None = None) -> tuple[Result, str]:
+    """Run a case on a whole cluster, or on one that is weakened then; return its result and the picture of its load."""
     until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
+    if control:
+        controls.mark(view.lab, control)
+        control.weaken(view)
     started, before = time.gmtime(), processor_times()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "ledger.sqlite"
         with unpacked(view) as cli:
             with ledger(view, path, PER_SECOND[profile], CLIENTS, PULSES) as books:
                 time.sleep(BEFORE_SECONDS)
-                broken = broken_for(case, view, books, cli)
+                broken = broken_for(case, view, books, cli, control)
                 time.sleep(AFTER_SECONDS)
                 busy = busy_percent(before, processor_times())
             print(books.table, flush=True)
             doubts = second_opinion(cli, books, broken.started)
-        books.verdict.broken.extend(still_broken(view))
+        if not control:
+            books.verdict.broken.extend(still_broken(view))
         calls = books.record.calls()
         result = Result(
             case=case.name,
@@ -258,20 +272,6 @@ def commit(inventory: str) -> str:
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
-def shortcomings(case: Case, result: Result) -> list[str]:
-    """Return what is not as the case demands, one sentence each."""
-    target = case.targets[result.profile]
-    found = [f"{kind} {count}" for kind, count in result.found.items() if count]
-    if target is not None and result.gap > target:
-        found.append(f"longest gap {result.gap:.1f} s, target {target:g} s")
-    if result.profile in case.stops:
-        # No budget for retries is meant to last until somebody comes.
-        return found if result.stopped else [*found, "it went on, although there is no second one of it"]
-    if result.clients[PATIENT].failed:
-        found.append(f"{result.clients[PATIENT].failed} calls failed with the collection's settings")
-    return found
-
-
 def schedule(options: argparse.Namespace) -> list[Case]:
     """Return the cases in the order in which they are to be run: all of them once before any runs again."""
     if options.random:
@@ -312,6 +312,21 @@ def run_all(cases: Sequence[Case], profile: str, name: str, directory: Path) -> 
     return bad
 
 
+def run_control(control: Control, profile: str, name: str, directory: Path) -> int:
+    """Weaken a lab and run the case of a control on it; return 0 when it failed as it has to, else 1."""
+    view, case = View(state.load(name)), find(profile, control.case)
+    heal(name)
+    said(f"control {control.name}: {control.title}; {case.name}: {case.title}")
+    result, chart = run_case(case, profile, view, control)
+    path = write(result, chart, directory / control.name)
+    wrong = shortcomings(case, result)
+    seen = controls.bitten(control, wrong)
+    said(f"   {'; '.join(wrong) or 'as it must be'}; {os.path.relpath(path)}")
+    said("   the judge bites" if seen else f"   the judge does not bite: expected {' or '.join(control.expected)}")
+    said(f"   {name} is weakened for good: python -m lab down --name {name}")
+    return 0 if seen else 1
+
+
 def listing(profile: str, directory: Path) -> str:
     """Return all cases of a profile with what is known of them."""
     lines = []
@@ -336,6 +351,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1, help="how often each (default: 1)")
     parser.add_argument("--random", type=int, metavar="NUMBER", help="so many cases by lot instead")
     parser.add_argument("--seed", help="of the lot (default: a new one)")
+    parser.add_argument("--control", metavar="CONTROL", help="weaken the lab for good, and see that its case fails")
     parser.add_argument("--results", type=Path, default=DIRECTORY, help="directory for the files")
     parser.add_argument("--list", action="store_true", help="only show the cases")
     options = parser.parse_args()
@@ -348,14 +364,19 @@ def main() -> int:
         if options.list:
             print(listing(options.profile, options.results))
             return 0
+        if weakness := controls.weakness(state.load(options.running)):
+            parser.error(f"{options.running} was weakened by the control {weakness}: take it down")
         try:
             cases = schedule(options)
+            control = controls.find(options.profile, options.control) if options.control else None
         except KeyError as error:
             parser.error(error.args[0])
         for number in STOPS:
             # Whoever is told to outlive its terminal (nohup) does.
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, terminate)
+        if control:
+            return run_control(control, options.profile, options.running, controls.DIRECTORY)
         return 1 if run_all(cases, options.profile, options.running, options.results) else 0
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)

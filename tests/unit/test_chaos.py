@@ -162,8 +162,10 @@ def test_books_become_gaps_of_each_client_with_their_moment_and_errors() -> None
         Call("clean-up", "signal", "w-1", "other", 90.0, 90.5, ""),
     ]
     books = books_of(CASE, calls, Verdict(lost=["w-0"]), ["w-1"], fault_at=2.75)
-    assert books["clients"][RETRYING] == Client(7, {}, longest_gap=7.0, gap_from=-0.25, gap_before=1.0)
-    assert books["clients"][SINGLE] == Client(14, {"gone": 10}, longest_gap=11.0, gap_from=-0.25, gap_before=1.0)
+    assert books["clients"][RETRYING] == Client(7, {}, longest_gap=7.0, gap_from=-0.25, gap_before=1.0, slowest=0.5)
+    assert books["clients"][SINGLE] == Client(
+        14, {"gone": 10}, longest_gap=11.0, gap_from=-0.25, gap_before=1.0, slowest=0.5
+    )
     assert (books["starts"], books["signals"], books["found"]["lost"], books["found"]["disputed"]) == (9, 1, 1, 1)
     assert books["problems"] == ["lost: w-0", "disputed: w-1"]
     balancer = books_of(find(PROFILE, "vip-holder-host"), calls, Verdict(), [], fault_at=2.75)
