@@ -93,7 +93,8 @@ ATTEMPTS, PAUSE_SECONDS = 10, 0.5
 
 def processes(module: AnsibleModule) -> dict[str, str]:
     """Return the main process of each unit; ``0`` for one that does not run."""
-    return {unit: _systemd.main_process(module, unit).name for unit in module.params["units"]}
+    found = {unit: _systemd.main_process(module, unit).name for unit in module.params["units"]}
+    return {unit: number if number.isdigit() else "0" for unit, number in found.items()}
 
 
 def state_of(number: str) -> str:
@@ -130,7 +131,7 @@ def make(module: AnsibleModule) -> None:
     """Make the fault and see that it is there."""
     fault, units = module.params["fault"], module.params["units"]
     before = processes(module)
-    if absent := [unit for unit, number in before.items() if number in ("", "0")]:
+    if absent := [unit for unit, number in before.items() if number == "0"]:
         module.fail_json(msg=f"{', '.join(absent)}: does not run, so nothing would happen to it")
     if ending := _drill.ending(fault, units):
         timer = ["systemd-run", "--collect", f"--unit={TIMER}", f"--on-active={module.params['deadline_seconds']}"]
