@@ -32,6 +32,7 @@ from types import FrameType
 
 import temporalio.service
 import yaml
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
 
@@ -337,6 +338,12 @@ def listing(profile: str, directory: Path) -> str:
     return "\n".join(lines)
 
 
+def quiet() -> None:
+    """Let the SDK keep to itself what it does about refused calls: the ledger has each of them."""
+    errors_only = TelemetryFilter(core_level="ERROR", other_level="ERROR")
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter=errors_only))))
+
+
 def terminate(number: int, frame: FrameType | None) -> None:
     """End as Ctrl-C does, so that everything is healed."""
     raise KeyboardInterrupt
@@ -371,6 +378,7 @@ def main() -> int:
             control = controls.find(options.profile, options.control) if options.control else None
         except KeyError as error:
             parser.error(error.args[0])
+        quiet()
         for number in STOPS:
             # Whoever is told to outlive its terminal (nohup) does.
             if signal.getsignal(number) != signal.SIG_IGN:
