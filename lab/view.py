@@ -24,7 +24,7 @@ from temporalio.client import Client
 from temporalio.service import KeepAliveConfig, RetryConfig, TLSConfig
 
 from lab import inventory, state
-from plugins.module_utils import _ring
+from plugins.module_utils import _patience, _ring
 
 DEFAULTS = state.REPOSITORY / "roles" / "temporal" / "defaults" / "main.yml"
 ADMIN_SOCKET = "/run/haproxy-edge/admin.sock"
@@ -42,10 +42,7 @@ TUNNEL_SECONDS = 20
 TOKEN_RANGE = re.compile(r"TokenRange\(start_token:-?\d+, end_token:(-?\d+), endpoints:\[([^\]]*)\]")
 SESSION = re.compile(rf"src=(?P<client>\S+) fe={PROXY} be={PROXY} srv=(?P<server>\S+)")
 
-# A client that is to survive the death of a host asks longer than the 10 s of the SDK. Pings as often as a server
-# allows (frontend.keepAliveMinTime, 10 s) find a connection that is dead without a word.
-PATIENCE = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, max_retries=60)
-KEEP_ALIVE = KeepAliveConfig(interval_millis=10_000, timeout_millis=3000)
+PATIENCE, KEEP_ALIVE = RetryConfig(**_patience.RETRIES), KeepAliveConfig(**_patience.PINGS)
 
 
 # Speaks to one node alone. The request comes as standard input, because it holds a password.

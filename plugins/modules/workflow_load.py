@@ -12,8 +12,8 @@ version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Three clients, each with a connection of its own, start a workflow with one activity at a steady rate. One is told
-    what the collection documents (it retries for up to 60 s), one nothing, and one never to retry. A worker inside of
-    this module serves them through the same address.
+    what the collection documents (it retries for up to 60 s, and asks again what nobody knows the end of), one nothing,
+    and one never to retry. A worker inside of this module serves them through the same address.
   - When the time is up and everything is quiet, asks the cluster what became of each workflow.
   - Meant to run beside a fault, with C(async).
 attributes:
@@ -134,11 +134,12 @@ import multiprocessing
 import time
 import uuid
 from collections import Counter
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _drill, _frontend
+from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _drill, _frontend, _patience
 
 try:
     from ansible_collections.zerospof.temporal.plugins.module_utils import _probe_workflow
@@ -151,9 +152,6 @@ try:
 except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
     pass
 
-# What docs/fault_tolerance.md tells people to set.
-PATIENCE = {"max_interval_millis": 2000, "max_elapsed_time_millis": 60_000, "max_retries": 60}
-KEEP_ALIVE = {"interval_millis": 10_000, "timeout_millis": 3000}
 # A single attempt has the time in which the SDK gives up.
 ATTEMPT_SECONDS = 10
 AT_ONCE = 8
@@ -170,8 +168,8 @@ async def connect(parameters: dict[str, Any], flavour: str) -> Client:
         tls=_frontend.tls_settings(parameters),
         api_key=parameters["token"] or None,
         identity=f"zerospof.temporal {SHORT[flavour]}",
-        retry_config=RetryConfig(**PATIENCE) if patient else None,
-        keep_alive_config=KeepAliveConfig(**KEEP_ALIVE) if patient else KeepAliveConfig.default,
+        retry_config=RetryConfig(**_patience.RETRIES) if patient else None,
+        keep_alive_config=KeepAliveConfig(**_patience.PINGS) if patient else KeepAliveConfig.default,
     )
 
 
@@ -187,8 +185,12 @@ async def start(client: Client, flavour: str, name: str, task_queue: str) -> _ca
     )
     retries, began, error = flavour != _calls.SINGLE, time.time(), ""
     limit = {} if retries else {"timeout": timedelta(seconds=ATTEMPT_SECONDS)}
+
+    def ask() -> Awaitable[object]:
+        return client.workflow_service.start_workflow_execution(request, retry=retries, **limit)
+
     try:
-        await client.workflow_service.start_workflow_execution(request, retry=retries, **limit)
+        await (_patience.insist(ask) if flavour == _calls.PATIENT else ask())
     except RPCError as refused:
         error = f"start {refused.status.name}: {str(refused)[:80]}"
     except Exception as failed:  # every kind of failure counts here

@@ -5,8 +5,9 @@ python -m tests.chaos.ledger --name lab --chart gap.svg -- COMMAND...     a load
 
 Clients do the same at a steady rate, each with a connection of its own through the virtual address: one as the SDK is
 without any setting (it retries for 10 s), one that asks a single time, which shows what the retries hide, and on demand
-one with the settings that the collection documents (it retries for 60 s). They start workflows; each fourth waits for
-approval, is asked how far it is, and gets a signal of its own; each fourth time the workflows of the load are listed.
+one as the collection documents it (it retries for 60 s, and asks again what nobody knows the end of). They start
+workflows; each fourth waits for approval, is asked how far it is, and gets a signal of its own; each fourth time the
+workflows of the load are listed.
 Exit code 1 when the cluster did not keep what it acknowledged.
 """
 
@@ -48,6 +49,7 @@ import tests.conftest  # noqa: F401  makes the checkout importable as the collec
 
 # isort: split
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import PATIENT, RETRYING, SINGLE, Call
+from ansible_collections.zerospof.temporal.plugins.module_utils._patience import insist
 from ansible_collections.zerospof.temporal.plugins.module_utils._timeline import timeline
 
 from lab import state
@@ -117,8 +119,12 @@ class Teller:
     async def call(self, kind: str, rpc: Callable[..., Awaitable[Any]], request: object, *about: str) -> bool:
         """Make one call and write it down; return whether it was acknowledged."""
         number = self.ledger.record.intend(self.flavour, kind, *about)
+
+        def ask() -> Awaitable[Any]:
+            return rpc(request, retry=self.retries, timeout=None if self.retries else ATTEMPT)
+
         try:
-            await rpc(request, retry=self.retries, timeout=None if self.retries else ATTEMPT)
+            await (insist(ask) if self.flavour == PATIENT else ask())
         except RPCError as error:
             self.ledger.record.end(number, f"{kind} {error.status.name}: {str(error)[:80]}")
         except Exception as error:  # every kind of failure counts here

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.zerospof.temporal.plugins.module_utils import _drill
+from ansible_collections.zerospof.temporal.plugins.module_utils import _drill, _patience
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT, SINGLE, Call
 
 from tests.chaos import result as results
@@ -294,14 +293,8 @@ def test_the_report_names_every_client_and_its_errors() -> None:
 
 
 def test_the_patient_client_of_a_drill_is_the_one_of_the_documentation() -> None:
-    tree = ast.parse((ROOT / "plugins/modules/workflow_load.py").read_text(encoding="utf-8"))
-    told = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id in ("PATIENCE", "KEEP_ALIVE")
-    }
     text = (ROOT / "docs/fault_tolerance.md").read_text(encoding="utf-8")
-    for name, settings in (("RetryConfig", told["PATIENCE"]), ("KeepAliveConfig", told["KEEP_ALIVE"])):
+    for name, settings in (("RetryConfig", _patience.RETRIES), ("KeepAliveConfig", _patience.PINGS)):
         [arguments] = re.findall(rf"{name}\(([^)]+)\)", text)
         assert {key: int(value) for key, value in re.findall(r"(\w+)=(\w+)", arguments)} == settings
 
