@@ -16,6 +16,8 @@ PATIENT, RETRYING, SINGLE = "collection's settings", "SDK default", "single atte
 # Whose gaps the targets are about.
 OF_SDK = (PATIENT, RETRYING)
 CLIENTS = (*OF_SDK, SINGLE)
+# The kind of what nobody asked for: the end of a workflow, which shows whether anybody does the work.
+COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ def summary(calls: Sequence[Call], fault_at: float, kinds: Sequence[str] = ("sta
     of these calls took: it shows what a gap hides when a part of the workflows stands still.
     """
     counted = [call for call in calls if call.kind in kinds]
+    asked = [call for call in calls if call.kind != COMPLETE]
     began, ended = longest_pause(counted)
     quiet = longest_pause([call for call in counted if (call.ended or call.began) < fault_at])
     return {
-        "calls": len(calls),
-        "errors": dict(errors(calls).most_common()),
+        "calls": len(asked),
+        "errors": dict(errors(asked).most_common()),
         "longest_gap": round(ended - began, 2),
         "gap_from": round(began - fault_at, 2),
         "gap_before": round(quiet[1] - quiet[0], 2),

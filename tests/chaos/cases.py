@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import COMPLETE
+
 BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES, NAMES = (
     "balancers",
     "Temporal servers",
@@ -60,9 +65,10 @@ class Case:
         """The kinds of calls whose success ends a gap; clients make those of each at a steady rate.
 
         Balancers treat all calls alike, and are lost for less time than two starts are apart. In all other cases only
-        the start of a workflow counts, which needs every tier below.
+        the start of a workflow counts, which needs every tier below. No start needs a worker: there, ends of workflows
+        count.
         """
-        return ("start", "describe") if self.tier == BALANCERS else ("start",)
+        return {BALANCERS: ("start", "describe"), WORKERS: (COMPLETE,)}.get(self.tier, ("start",))
 
     def words(self, victims: list[str]) -> list[str]:
         """Return the command of the lab that makes the fault."""

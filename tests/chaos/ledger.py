@@ -57,7 +57,7 @@ from lab.load import beside
 from lab.sample import model
 from lab.view import View
 from tests.chaos.record import Record
-from tests.chaos.verdict import Seen, Verdict, judge, table
+from tests.chaos.verdict import Seen, Verdict, completions, judge, table
 
 PER_SECOND = 1.0
 # What the workflows of a client have in their names.
@@ -82,6 +82,8 @@ class Ledger:
     record: Record
     name: str = field(default_factory=lambda: f"ledger-{uuid.uuid4().hex[:8]}")
     verdict: Verdict = field(default_factory=Verdict)
+    # Every workflow of the load that exists afterwards, by its id.
+    seen: dict[str, Seen] = field(default_factory=dict)
     # Whether nobody wants to know any more.
     abandoned: bool = False
 
@@ -94,6 +96,11 @@ class Ledger:
     def chart(self) -> str:
         """The load as an SVG document."""
         return timeline(self.record.calls(), self.record.marks())
+
+    @property
+    def completions(self) -> list[Call]:
+        """The ends of the acknowledged workflows, as calls that began with their start."""
+        return completions(self.record.calls(), self.seen)
 
     def of(self, flavour: str) -> list[Call]:
         """Return the calls of one client."""
@@ -227,7 +234,9 @@ async def look(client: Client, name: str, runs: int) -> Seen | None:
     whole = [event.event_id for event in history.events] == list(range(1, len(history.events) + 1))
     right = outcome == model.expected_outcome(change_of(name, held=False))
     first = history.events[0].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
-    return Seen(runs, tuple(ended), right, signals, whole and first)
+    last = history.events[-1]
+    closed = last.event_time.ToNanoseconds() / 1e9 if ended else None
+    return Seen(runs, tuple(ended), right, signals, whole and first, closed)
 
 
 async def look_at_all(client: Client, ledger: Ledger) -> tuple[dict[str, Seen], int]:
@@ -256,6 +265,7 @@ async def settle(client: Client, ledger: Ledger, task_queue: str) -> Verdict:
     released = False
     while True:
         seen, visible = await look_at_all(client, ledger)
+        ledger.seen = seen
         calls = ledger.record.calls()
         verdict = judge(calls, seen, visible)
         open_ones = [name for name, workflow in seen.items() if not workflow.ended]

@@ -188,7 +188,7 @@ def run_case(case: Case, profile: str, view: View, control: Control | None = Non
             victims=broken.victims,
             held_seconds=round(broken.ended - broken.began, 1),
             per_second=PER_SECOND[profile],
-            **books_of(case, calls, books.verdict, doubts, broken.began),
+            **books_of(case, [*calls, *books.completions], books.verdict, doubts, broken.began),
             hosts=len(view.lab.hosts),
             machine=machine(),
             busy_percent=busy,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
 
 # isort: split
-from ansible_collections.zerospof.temporal.plugins.module_utils._calls import Call, errors, longest_gap
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import COMPLETE, Call, errors, longest_gap
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Seen:
 
     ``runs``: executions with its id. ``ended``: the terminal events of its history, by their names. ``right``: its
     result is the one of its input. ``signals``: how often its history has each token. ``whole``: the events of its
-    history are numbered without a gap, and the first is its start.
+    history are numbered without a gap, and the first is its start. ``closed``: when it ended, in seconds of the wall
+    clock.
     """
 
     runs: int
@@ -25,6 +26,7 @@ class Seen:
     right: bool
     signals: Mapping[str, int]
     whole: bool
+    closed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,16 @@ def judge(calls: Sequence[Call], seen: Mapping[str, Seen], visible: int) -> Verd
     if completed != visible:
         verdict.unseen.append(f"{completed} workflows completed, and the visibility store counts {visible}")
     return verdict
+
+
+def completions(calls: Sequence[Call], seen: Mapping[str, Seen]) -> list[Call]:
+    """Return the ends of the acknowledged workflows that are over, each as a call of the client that started it."""
+    return [
+        replace(call, kind=COMPLETE, ended=closed)
+        for call in calls
+        if call.kind == "start" and call.acked and call.workflow_id in seen
+        if (closed := seen[call.workflow_id].closed) is not None
+    ]
 
 
 def table(calls: Sequence[Call], verdict: Verdict) -> str:

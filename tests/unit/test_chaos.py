@@ -168,6 +168,9 @@ def test_books_become_gaps_of_each_client_with_their_moment_and_errors() -> None
     )
     assert (books["starts"], books["signals"], books["found"]["lost"], books["found"]["disputed"]) == (9, 1, 1, 1)
     assert books["problems"] == ["lost: w-0", "disputed: w-1"]
+    done = [Call(RETRYING, "complete", f"w-{second}", "", second, second + 6.5, "") for second in (0, 1, 9)]
+    workers = books_of(find(PROFILE, "workers-but-one"), [*calls, *done], Verdict(), [], fault_at=2.75)
+    assert workers["clients"][RETRYING] == Client(7, {}, longest_gap=8.0, gap_from=4.75, gap_before=0.0, slowest=6.5)
     balancer = books_of(find(PROFILE, "vip-holder-host"), calls, Verdict(), [], fault_at=2.75)
     assert balancer["clients"][RETRYING].longest_gap == 5.0
 

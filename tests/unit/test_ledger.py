@@ -12,7 +12,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._calls import Ca
 from ansible_collections.zerospof.temporal.plugins.module_utils._timeline import timeline
 
 from tests.chaos.record import Record
-from tests.chaos.verdict import Seen, Verdict, judge, table
+from tests.chaos.verdict import Seen, Verdict, completions, judge, table
 
 START = Call("SDK default", "start", "w-1", "", 10.0, 10.1, "")
 SIGNAL = Call("SDK default", "signal", "w-1", "token", 11.0, 11.1, "")
@@ -109,3 +109,16 @@ def test_an_answer_is_that_of_its_own_call_whoever_else_writes(tmp_path: Path) -
             done.result()
     assert [call.workflow_id for call in record.calls() if not call.acked] == []
     assert len(record.marks()) == 500
+
+
+def test_the_end_of_an_acknowledged_workflow_counts_for_the_client_that_started_it() -> None:
+    calls = [
+        Call("a", "start", "w-1", "", 1.0, 1.2, ""),
+        Call("a", "start", "w-2", "", 2.0, 2.2, "gone"),
+        Call("b", "start", "w-3", "", 3.0, 3.2, ""),
+        Call("b", "describe", "w-1", "", 3.0, 3.2, ""),
+        Call("b", "start", "w-4", "", 4.0, 4.2, ""),
+    ]
+    over = Seen(1, ("COMPLETED",), right=True, signals={}, whole=True, closed=9.5)
+    seen = {"w-1": over, "w-2": over, "w-3": Seen(1, (), right=False, signals={}, whole=True)}
+    assert completions(calls, seen) == [Call("a", "complete", "w-1", "", 1.0, 9.5, "")]
