@@ -164,13 +164,21 @@ def test_check_mode_of_the_server_module_tells_and_does_nothing(host: Host) -> N
     assert told["server"]["state"] == "ready"
 
 
+# HAProxy itself says that backend-a has a connection (the fifth column of its statistics).
+HELD = """
+until echo show stat | socat stdio /run/haproxy-edge/admin.sock | grep -qE '^echo,backend-a,[0-9]*,[0-9]*,[1-9]'; do
+    sleep 0.1
+done
+"""
+
+
 def test_draining_waits_for_connections_and_names_them_when_they_stay(host: Host) -> None:
     sockets = f"[socket.create_connection(({address(host)!r}, 7000)) for _ in 'ab']"
     hold = f"import socket, time; kept = {sockets}; time.sleep(60)"
     host.check_output("systemd-run --quiet --unit=holder python3 -c %s", hold)
     place = {"socket": "/run/haproxy-edge/admin.sock", "proxy": "echo", "server": "backend-a"}
     try:
-        host.check_output("sleep 1")
+        host.check_output("timeout 30 sh -c %s", HELD)
         refused = module(host, "haproxy_server", **place, state="drain", wait=1)
         assert "still has 1 connections" in refused["msg"]
         host.check_output("systemctl stop holder.service")
