@@ -13,19 +13,6 @@ options:
     type: list
     elements: str
     required: true
-  ca_file:
-    description: File on the managed host with the certificate authority of the frontend. TLS is used when it is given.
-    type: path
-  cert_file:
-    description: File on the managed host with the client certificate.
-    type: path
-  key_file:
-    description: File on the managed host with the key of the client certificate.
-    type: path
-  server_name:
-    description: Name that the certificate of the frontend must carry.
-    type: str
-    default: frontend
   namespace:
     description: Namespace of the deployment.
     type: str

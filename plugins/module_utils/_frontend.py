@@ -1,18 +1,20 @@
 """How modules reach a Temporal frontend: their options, and the official client for those that run where it is.
 
-``temporalio`` lives in a virtual environment of its own on managed hosts. Modules that need it check
-``TEMPORALIO_IMPORT_ERROR``; the others use the options alone.
+``temporalio`` lives in a virtual environment of its own on managed hosts. Modules that need it begin with
+:func:`require_library`; the others use the options alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.zerospof.temporal.plugins.module_utils import _ring
 
 try:
@@ -41,6 +43,12 @@ PAUSE_SECONDS = 1.0
 
 class FrontendError(RuntimeError):
     """The frontend did not do what it was asked; the message says what it answered."""
+
+
+def require_library(module: AnsibleModule) -> None:
+    """End the module when the client is missing."""
+    if TEMPORALIO_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("temporalio"), exception=TEMPORALIO_IMPORT_ERROR)
 
 
 class Frontend:
@@ -114,3 +122,40 @@ def tls_settings(parameters: dict[str, Any]) -> TLSConfig | bool:
         client_private_key=key,
         domain=parameters["server_name"],
     )
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Return what ``error`` comes from in the end."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what ``error`` says, its kind when it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def in_a_process_of_its_own(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Return what ``work`` does in a child: threads of the SDK can crash an interpreter that ends after a worker ran.
+
+    Raises:
+        FrontendError: it failed; the message has the kind of the error and what it says.
+    """
+    context = multiprocessing.get_context("fork")
+    answers, child_end = context.Pipe(duplex=False)
+
+    def body() -> None:
+        try:
+            child_end.send((asyncio.run(work()), ""))
+        except Exception as error:  # told by the parent
+            child_end.send((None, f"{type(error).__name__}: {error}"))
+
+    child = context.Process(target=body)
+    child.start()
+    child_end.close()
+    answer, failure = answers.recv()
+    child.join()
+    if failure:
+        raise FrontendError(failure)
+    return answer

@@ -18,7 +18,7 @@ try:
         RegisterNamespaceRequest,
         UpdateNamespaceRequest,
     )
-except ImportError:  # The modules end with Frontend's TEMPORALIO_IMPORT_ERROR before anything here is used.
+except ImportError:  # The modules end with _frontend.require_library before anything here is used.
     pass
 
 # Temporal's own; it is not an operator's to change.

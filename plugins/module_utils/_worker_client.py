@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ try:
         UpdateWorkerDeploymentVersionMetadataRequest,
     )
     from temporalio.service import ConnectConfig, RPCError, ServiceClient
-except ImportError:  # The modules end with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
+except ImportError:  # The modules end with _frontend.require_library before anything here is used.
     pass
 
 IDENTITY = "zerospof.temporal"
@@ -111,6 +111,20 @@ def _unix(stamp: Any) -> float:  # noqa: ANN401
     return stamp.ToNanoseconds() / 1e9
 
 
+def _queues(described: Any) -> list[tuple[str, str]]:  # noqa: ANN401
+    """Return the names and kinds of the task queues that the described build has served."""
+    return [
+        (queue.name, TaskQueueType.Name(queue.type).removeprefix("TASK_QUEUE_TYPE_").lower())
+        for queue in described.version_task_queues
+    ]
+
+
+def _notes(described: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what was noted of the described build, see ``Deployment.note``."""
+    entries = described.worker_deployment_version_info.metadata.entries
+    return {name: json.loads(entries[name].data) for name in (TAKEN_BACK, STUCK_BEFORE) if name in entries}
+
+
 class Deployment:
     """A worker deployment of the cluster: what it is, and how its routing is changed."""
 
@@ -177,6 +191,8 @@ class Deployment:
             ramping = "what is not versioned"
         current = config.current_deployment_version.build_id
         known = build in summaries
+        described = await self._describe(build) if known else None
+        notes = _notes(described) if known else {}
         return _rollout.Routing(
             current=current,
             ramping=ramping,
@@ -184,8 +200,8 @@ class Deployment:
             ramping_since=_unix(config.ramping_version_changed_time) if ramping else 0,
             step_since=_unix(config.ramping_version_percentage_changed_time) if ramping else 0,
             known=known,
-            alone=known and not current and not ramping and await self._nobody_else_polls(build),
-            stuck_before=(notes := await self._notes(build) if known else {}).get(STUCK_BEFORE, 0),
+            alone=known and not current and not ramping and await self._nobody_else_polls(_queues(described)),
+            stuck_before=notes.get(STUCK_BEFORE, 0),
             taken_back=notes.get(TAKEN_BACK, ""),
         )
 
@@ -197,20 +213,12 @@ class Deployment:
             timeout=CALL_TIMEOUT,
         )
 
-    async def _notes(self, build: str) -> dict[str, Any]:
-        """Return what was noted of ``build``, see ``note``."""
-        entries = (await self._describe(build)).worker_deployment_version_info.metadata.entries
-        return {name: json.loads(entries[name].data) for name in (TAKEN_BACK, STUCK_BEFORE) if name in entries}
-
     async def _queues_of(self, build: str) -> list[tuple[str, str]]:
         """Return the names and kinds of the task queues that workers of ``build`` have served."""
-        return [
-            (queue.name, TaskQueueType.Name(queue.type).removeprefix("TASK_QUEUE_TYPE_").lower())
-            for queue in (await self._describe(build)).version_task_queues
-        ]
+        return _queues(await self._describe(build))
 
-    async def _nobody_else_polls(self, build: str) -> bool:
-        return not any([await self._last_poll(name, kind, UNVERSIONED) for name, kind in await self._queues_of(build)])
+    async def _nobody_else_polls(self, queues: Sequence[tuple[str, str]]) -> bool:
+        return not any([await self._last_poll(name, kind, UNVERSIONED) for name, kind in queues])
 
     async def unpolled(self, build: str, since: float) -> list[str]:
         """Return what no worker of ``build`` has asked for since a time.
@@ -227,12 +235,10 @@ class Deployment:
         """Return the builds that the last look saw, whether they have workers that polled since a time, and notes."""
         found = []
         for row in self.builds:
-            last = [
-                await self._last_poll(name, kind, f"{self._name}:{row.build}")
-                for name, kind in await self._queues_of(row.build)
-            ]
-            notes = await self._notes(row.build)
-            found.append(replace(row, polled=min(last, default=0.0) >= since, taken_back=notes.get(TAKEN_BACK, "")))
+            described = await self._describe(row.build)
+            last = [await self._last_poll(name, kind, f"{self._name}:{row.build}") for name, kind in _queues(described)]
+            taken_back = _notes(described).get(TAKEN_BACK, "")
+            found.append(replace(row, polled=min(last, default=0.0) >= since, taken_back=taken_back))
         return found
 
     async def stuck(self, build: str) -> int:

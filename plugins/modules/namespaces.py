@@ -16,6 +16,7 @@ description:
   - Namespaces that are not described are left alone, and nothing is ever deleted.
 extends_documentation_fragment:
   - zerospof.temporal.frontend
+  - zerospof.temporal.frontend_tls
 attributes:
   check_mode:
     description:
@@ -92,7 +93,7 @@ namespaces:
 
 import asyncio
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _namespace_client
 from ansible_collections.zerospof.temporal.plugins.module_utils._namespaces import (
     Namespace,
@@ -145,7 +146,7 @@ def main() -> None:
         elif module.check_mode:
             steps = [(None, plan(namespace, None)) for namespace in wanted]
         else:
-            module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+            _frontend.require_library(module)
     except NamespaceError as error:
         module.fail_json(msg=str(error))
     except (_frontend.FrontendError, OSError) as error:

@@ -15,6 +15,7 @@ description:
 extends_documentation_fragment:
   - zerospof.temporal.reads_only
   - zerospof.temporal.frontend
+  - zerospof.temporal.frontend_tls
 options:
   names:
     description:
@@ -59,7 +60,7 @@ namespaces:
 
 import asyncio
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _namespace_client
 from ansible_collections.zerospof.temporal.plugins.module_utils._namespaces import Namespace
 
@@ -82,8 +83,7 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     try:
         namespaces = asyncio.run(
             gather(_frontend.Frontend(module.params, module.params["wait"]), module.params["names"])

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - zerospof.temporal.reads_only
   - zerospof.temporal.frontend
+  - zerospof.temporal.frontend_tls
 options:
   namespace:
     description: Name of the namespace.
@@ -148,12 +149,12 @@ import asyncio
 import contextlib
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _namespace_client, _placement
 from ansible_collections.zerospof.temporal.plugins.module_utils._history_shards import REPLICA_POINTS
 from ansible_collections.zerospof.temporal.plugins.module_utils._ring_safety import RingMember
 
-with contextlib.suppress(ImportError):  # main() ends with TEMPORALIO_IMPORT_ERROR.
+with contextlib.suppress(ImportError):  # main ends with _frontend.require_library before.
     from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, GetClusterInfoRequest
 
 
@@ -208,8 +209,7 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     options = module.params
     try:
         facts = asyncio.run(live_facts(_frontend.Frontend(options, options["wait"]), options["namespace"]))

@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - zerospof.temporal.reads_only
   - zerospof.temporal.frontend
+  - zerospof.temporal.frontend_tls
 options:
   members:
     description: The hosts of the cluster; each runs all services.

@@ -22,7 +22,10 @@ options:
     description: The units of the host by build.
     type: dict
     default: {}
-extends_documentation_fragment: [zerospof.temporal.worker_deployment, zerospof.temporal.reads_only]
+extends_documentation_fragment:
+  - zerospof.temporal.worker_deployment
+  - zerospof.temporal.frontend_tls
+  - zerospof.temporal.reads_only
 seealso:
   - module: zerospof.temporal.worker_rollout
 """
@@ -62,10 +65,10 @@ idle_units:
 import asyncio
 import contextlib
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _rollout, _worker_client
 
-# main ends with _frontend.TEMPORALIO_IMPORT_ERROR before it is used.
+# main ends with _frontend.require_library before it is used.
 with contextlib.suppress(ImportError):
     from temporalio.service import RPCError
 
@@ -81,8 +84,7 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     deployment = _worker_client.Deployment(module.params)
     try:
         routing = asyncio.run(deployment.routing())

@@ -42,7 +42,7 @@ options:
     description: Time until the workflow has to have ended.
     type: float
     default: 60
-extends_documentation_fragment: [zerospof.temporal.worker_deployment]
+extends_documentation_fragment: [zerospof.temporal.worker_deployment, zerospof.temporal.frontend_tls]
 seealso:
   - module: zerospof.temporal.worker_rollout
 """
@@ -73,7 +73,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _worker_client
 
 try:
@@ -85,15 +85,8 @@ try:
         WorkflowIDReusePolicy,
     )
     from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
-except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
+except ImportError:  # main ends with _frontend.require_library before anything here is used.
     pass
-
-
-def reason_of(error: BaseException) -> str:
-    """Return the first line of the innermost cause of ``error``."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 async def run(parameters: dict[str, Any], workflow_id: str) -> bool:
@@ -140,8 +133,7 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     workflow_id = f"zerospof-gate-{module.params['deployment']}-{module.params['build']}"
     if module.check_mode:
         module.exit_json(changed=False, workflow_id=workflow_id)
@@ -150,7 +142,7 @@ def main() -> None:
     except (OSError, RuntimeError, TemporalError) as error:
         module.fail_json(
             msg=f"build {module.params['build']} of {module.params['deployment']} does not pass its gate:"
-            f" {module.params['workflow']} ({workflow_id}): {reason_of(error)}",
+            f" {module.params['workflow']} ({workflow_id}): {_frontend.first_line(_frontend.innermost(error))}",
             workflow_id=workflow_id,
         )
     module.exit_json(changed=changed, workflow_id=workflow_id)

@@ -14,26 +14,13 @@ description:
   - A worker is healthy when systemd runs its unit and the cluster has seen its identity ask for every kind of task
     that it serves since the unit started.
   - Fails with the reason and the last lines of the journal when the time is up.
-extends_documentation_fragment: zerospof.temporal.reads_only
+extends_documentation_fragment: [zerospof.temporal.reads_only, zerospof.temporal.frontend_tls]
 options:
   addresses:
     description: Addresses (C(host:port)) at which the workers reach the cluster; the first that answers is asked.
     type: list
     elements: str
     required: true
-  ca_file:
-    description: File on the managed host with the certificate authority of the frontend. TLS is used when it is given.
-    type: path
-  cert_file:
-    description: File on the managed host with the client certificate.
-    type: path
-  key_file:
-    description: File on the managed host with the key of the client certificate.
-    type: path
-  server_name:
-    description: Name that the certificate of the frontend must carry.
-    type: str
-    default: frontend
   workers:
     description: The workers that this host must run.
     type: list
@@ -118,10 +105,10 @@ import asyncio
 import contextlib
 import time
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _worker_client, _workers
 
-# main ends with _frontend.TEMPORALIO_IMPORT_ERROR before it is used.
+# main ends with _frontend.require_library before it is used.
 with contextlib.suppress(ImportError):
     from temporalio.service import RPCError, ServiceClient
 
@@ -194,8 +181,7 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     began = time.monotonic()
     try:
         problems, polled = asyncio.run(wait(module))

@@ -27,7 +27,7 @@ options:
     description: What the server remembers.
     type: str
     default: somebody took it back
-extends_documentation_fragment: [zerospof.temporal.worker_deployment]
+extends_documentation_fragment: [zerospof.temporal.worker_deployment, zerospof.temporal.frontend_tls]
 seealso:
   - module: zerospof.temporal.worker_rollout
 """
@@ -62,10 +62,10 @@ import asyncio
 import contextlib
 import time
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _rollout, _worker_client
 
-# main ends with _frontend.TEMPORALIO_IMPORT_ERROR before it is used.
+# main ends with _frontend.require_library before it is used.
 with contextlib.suppress(ImportError):
     from temporalio.service import RPCError
 
@@ -98,8 +98,7 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     name = f"worker deployment {module.params['deployment']}"
     try:
         before, now, action = asyncio.run(roll_back(module))

@@ -76,7 +76,7 @@ options:
     description: How long the cluster may not answer, the build be unknown, or the host that leads do nothing.
     type: float
     default: 60
-extends_documentation_fragment: [zerospof.temporal.worker_deployment]
+extends_documentation_fragment: [zerospof.temporal.worker_deployment, zerospof.temporal.frontend_tls]
 seealso:
   - module: zerospof.temporal.worker_rollback
 """
@@ -134,12 +134,11 @@ plan:
 import asyncio
 import contextlib
 import time
-from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _rollout, _worker_client
 
-# main ends with _frontend.TEMPORALIO_IMPORT_ERROR before it is used.
+# main ends with _frontend.require_library before it is used.
 with contextlib.suppress(ImportError):
     from temporalio.service import RPCError
 
@@ -310,28 +309,25 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     name = f"worker deployment {module.params['deployment']}"
     rollout = Rollout(module)
-    result: dict[str, Any] = {}
     try:
         if module.check_mode:
             plan, changed = asyncio.run(rollout.plan())
             module.exit_json(changed=changed, plan=plan, routing=_worker_client.shown(rollout.routing))
         action = asyncio.run(rollout.run())
-        verdict = action.kind if action.kind in _rollout.FINAL else HELD
-        result = {"verdict": verdict, "reason": action.reason}
     except (OSError, RuntimeError, RPCError) as error:
         module.fail_json(
             msg=f"{name}, build {module.params['build']}: {error}", routing=_worker_client.shown(rollout.routing)
         )
     module.exit_json(
         changed=rollout.changed,
+        verdict=action.kind if action.kind in _rollout.FINAL else HELD,
+        reason=action.reason,
         routing=_worker_client.shown(rollout.routing),
         counts=rollout.counts,
         diff=_worker_client.difference(rollout.before or rollout.routing, rollout.routing, name),
-        **result,
     )
 
 

@@ -44,23 +44,11 @@ options:
     description: How long to wait afterwards for those that have not ended.
     type: float
     default: 120
-  ca_file:
-    description: File with the certificate authority of the frontend. TLS is used when it is given.
-    type: path
-  cert_file:
-    description: File with the client certificate.
-    type: path
-  key_file:
-    description: File with the key of the client certificate.
-    type: path
-  server_name:
-    description: Name that the certificate of the frontend must carry.
-    type: str
-    default: frontend
   token:
     description: JSON Web Token for a frontend that asks for one; it must allow to write in the namespace.
     type: str
     default: ""
+extends_documentation_fragment: zerospof.temporal.frontend_tls
 requirements:
   - temporalio
 notes:
@@ -130,7 +118,6 @@ per_second:
 
 import asyncio
 import contextlib
-import multiprocessing
 import time
 import uuid
 from collections import Counter
@@ -138,7 +125,7 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _drill, _frontend, _patience
 
 try:
@@ -149,7 +136,7 @@ try:
     from temporalio.client import Client, WorkflowFailureError
     from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, RPCStatusCode
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
-except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
+except ImportError:  # main ends with _frontend.require_library before anything here is used.
     pass
 
 # A single attempt has the time in which the SDK gives up.
@@ -285,25 +272,6 @@ async def load(parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def in_a_process_of_its_own(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Run the load in a child: threads of the SDK can crash the interpreter that ends after it ran a worker."""
-    context = multiprocessing.get_context("fork")
-    answers, child_end = context.Pipe(duplex=False)
-
-    def body() -> None:
-        try:
-            child_end.send(asyncio.run(load(parameters)))
-        except Exception as error:  # told by the parent
-            child_end.send({"failed": f"{type(error).__name__}: {error}"})
-
-    child = context.Process(target=body)
-    child.start()
-    child_end.close()
-    told = answers.recv()
-    child.join()
-    return told
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -318,14 +286,14 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     if module.check_mode:
         nothing = dict.fromkeys(_drill.HARM, 0)
         module.exit_json(changed=False, calls=[], found=nothing, problems=[], per_second=module.params["per_second"])
-    told = in_a_process_of_its_own(module.params)
-    if "failed" in told:
-        module.fail_json(msg=f"what clients see is not known: {told['failed']}")
+    try:
+        told = _frontend.in_a_process_of_its_own(lambda: load(module.params))
+    except _frontend.FrontendError as error:
+        module.fail_json(msg=f"what clients see is not known: {error}")
     module.exit_json(changed=False, **told)
 
 

@@ -33,19 +33,6 @@ options:
     type: list
     elements: str
     required: true
-  ca_file:
-    description: File with the certificate authority of the frontend. TLS is used when it is given.
-    type: path
-  cert_file:
-    description: File with the client certificate.
-    type: path
-  key_file:
-    description: File with the key of the client certificate.
-    type: path
-  server_name:
-    description: Name that the certificate of the frontend must carry.
-    type: str
-    default: frontend
   token:
     description: JSON Web Token for a frontend that asks for one; it must allow to write in the namespaces.
     type: str
@@ -54,6 +41,7 @@ options:
     description: Time for each probe; all run at the same time.
     type: float
     default: 30
+extends_documentation_fragment: zerospof.temporal.frontend_tls
 requirements:
   - temporalio
 notes:
@@ -103,20 +91,19 @@ probes:
 """
 
 import asyncio
-import multiprocessing
 import time
 import uuid
 from datetime import timedelta
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend
 
 try:
     from ansible_collections.zerospof.temporal.plugins.module_utils import _probe_workflow
     from temporalio.client import Client
     from temporalio.worker import UnsandboxedWorkflowRunner, Worker
-except ImportError:  # main ends with _frontend.TEMPORALIO_IMPORT_ERROR before anything here is used.
+except ImportError:  # main ends with _frontend.require_library before anything here is used.
     pass
 
 # Probes at a time; each is a connection and a worker.
@@ -127,12 +114,11 @@ UNAUTHORIZED = "unauthorized"
 
 def reason_of(error: BaseException) -> str:
     """Return the first line of the innermost cause of ``error``."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    error = _frontend.innermost(error)
     if isinstance(error, TimeoutError):
         return "no result in time"
     # What follows is the wire form of the same answer.
-    return (str(error) or type(error).__name__).splitlines()[0].partition(": Status {")[0]
+    return _frontend.first_line(error).partition(": Status {")[0]
 
 
 async def run(parameters: dict[str, Any], address: str, namespace: str, workflow_id: str) -> float:
@@ -206,18 +192,6 @@ async def probe_all(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     return list(await asyncio.gather(*(probe(parameters, *pair, slots) for pair in pairs)))
 
 
-def in_a_process_of_its_own(parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """Run all probes in a child: threads of the SDK can crash the interpreter that ends after it ran a worker."""
-    context = multiprocessing.get_context("fork")
-    answers, child_end = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: child_end.send(asyncio.run(probe_all(parameters))))
-    child.start()
-    child_end.close()
-    probes = answers.recv()
-    child.join()
-    return probes
-
-
 def refusal(probes: list[dict[str, Any]], token: str) -> str:
     """Return which of ``probes`` failed and why, and what to do for want of a token; empty when none did."""
     failed = [row for row in probes if row["error"]]
@@ -244,11 +218,10 @@ def main() -> None:
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
     )
-    if _frontend.TEMPORALIO_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("temporalio"), exception=_frontend.TEMPORALIO_IMPORT_ERROR)
+    _frontend.require_library(module)
     if module.check_mode:
         module.exit_json(changed=False, probes=[])
-    probes = in_a_process_of_its_own(module.params)
+    probes = _frontend.in_a_process_of_its_own(lambda: probe_all(module.params))
     if reason := refusal(probes, module.params["token"]):
         module.fail_json(msg=reason, probes=probes)
     module.exit_json(changed=False, probes=probes)

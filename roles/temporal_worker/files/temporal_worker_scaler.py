@@ -235,6 +235,11 @@ async def http_get(address: str) -> str:
         return ""
 
 
+async def ask_slots(addresses: Iterable[str], kinds: Iterable[str]) -> tuple[dict[str, policy.Slots], int]:
+    """Return the slots of the instances at ``addresses`` as :func:`slots_of` does."""
+    return slots_of(await asyncio.gather(*map(http_get, addresses)), kinds)
+
+
 async def ask_control(wanted: Mapping[str, int], path: Path = CONTROL) -> dict[str, dict[str, list[str]]]:
     """Have ``wanted`` instances, by deployment, started or stopped; return what ran before.
 
@@ -375,7 +380,7 @@ class Scaler:
             for unit, address in zip(deployment.units, deployment.metrics, strict=True)
             if unit in units["running"]
         ]
-        slots, told = slots_of(await asyncio.gather(*map(http_get, state.addresses)), deployment.kinds)
+        slots, told = await ask_slots(state.addresses, deployment.kinds)
         # Those that always run are systemd's affair, also when it just restarts one of them.
         running = deployment.fewest + sum(unit in units["running"] for unit in deployment.units[deployment.fewest :])
         state.seen = policy.Seen(time.monotonic(), running, state.read_at, state.queues, slots, told)
@@ -390,11 +395,11 @@ class Scaler:
         """Tell whether slots of a deployment are taken now of which enough were free in the last round."""
         for deployment in self.settings.deployments:
             state = self.states.get(deployment.name)
-            if state is None or state.seen is None or policy.are_taken(state.seen.slots):
+            if state is None or state.seen is None or state.seen.instances >= len(deployment.units):
                 continue
-            if state.seen.instances >= len(deployment.units):
+            if policy.are_taken(state.seen.slots):
                 continue
-            slots, _ = slots_of(await asyncio.gather(*map(http_get, state.addresses)), deployment.kinds)
+            slots, _ = await ask_slots(state.addresses, deployment.kinds)
             if policy.are_taken(slots):
                 return True
         return False
