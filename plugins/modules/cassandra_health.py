@@ -49,12 +49,26 @@ attempts:
   type: int
 """
 
+import contextlib
+import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client
 
 PAUSE_SECONDS = 2
+
+
+def wait_for_port(module: AnsibleModule, deadline: float) -> None:
+    """Wait until clients can connect or ``deadline``, a time of the monotonic clock in seconds, has passed.
+
+    A node starts within a minute or so. Each question to it by nodetool starts a virtual machine, a connection nothing.
+    """
+    address = (module.params["addresses"][0], module.params["port"])
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=PAUSE_SECONDS):
+            return
+        time.sleep(PAUSE_SECONDS)
 
 
 def problems(module: AnsibleModule) -> list[str]:
@@ -97,6 +111,7 @@ def main() -> None:
     )
     _cassandra_client.require_library(module)
     deadline = time.monotonic() + module.params["timeout_seconds"]
+    wait_for_port(module, deadline)
     attempts = 1
     while found := problems(module):
         if time.monotonic() > deadline:
