@@ -26,9 +26,9 @@ export PATH := $(VENV)/bin:$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PROFILE=basic|ha_postgresql|ha_cassandra chooses the inventory of the lab (now: $(PROFILE))."
+	@echo "  PROFILE=basic|three_machines|ha_postgresql|ha_cassandra chooses the inventory of the lab (now: $(PROFILE))."
 	@echo "  LAB=name SUBNET=10.78.0.0/24 make a second one beside it."
-	@echo "  IMAGE=debian-12 makes all its hosts of that release; the inventories say debian-13 but for Cassandra."
+	@echo "  IMAGE=debian-12 makes all its hosts of that release; the inventories say debian-13 but where Cassandra is."
 
 $(VENV)/.done:
 	@echo "== Tools of the control node (once, about 3 minutes)"

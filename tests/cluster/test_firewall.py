@@ -138,7 +138,7 @@ def test_every_service_of_the_table_listens(network: Network) -> None:
 
 
 # Where balancers and servers share hosts, both have the port of the frontend, and clients reach one of them.
-ON_SHARED_HOSTS = pytest.mark.profiles("basic", "ha_postgresql")
+ON_SHARED_HOSTS = pytest.mark.profiles("basic", "three_machines", "ha_postgresql")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from lab.view import View, holders
 from tests.cluster.conftest import LiveCluster
 
 # The arithmetic of shards is the same on every database.
-pytestmark = pytest.mark.profiles("basic", "ha_cassandra")
+pytestmark = pytest.mark.profiles("three_machines", "ha_cassandra", whole=["basic"])
+
+ON_CASSANDRA = pytest.mark.profiles("three_machines", "ha_cassandra")
 
 RANGES = {"production": "1000-4000", "staging": "1-1000"}
 COUNTS = {"production": 3001, "staging": 1000}
@@ -105,7 +107,7 @@ def test_without_cassandra_there_are_owners_and_no_copies(placed: tuple[dict[str
     assert "No copies are shown" in output
 
 
-@pytest.mark.profiles("ha_cassandra")
+@ON_CASSANDRA
 def test_copies_are_those_of_cassandra(cluster: LiveCluster, placed: tuple[dict[str, Any], str]) -> None:
     found, output = placed
     copies_are_those_of_nodetool(cluster.view, found)
@@ -125,7 +127,7 @@ def lost(cluster: LiveCluster) -> Iterator[str]:
         time.sleep(2)
 
 
-@pytest.mark.profiles("ha_cassandra")
+@ON_CASSANDRA
 def test_a_lost_node_is_marked_and_a_quorum_of_its_workflows_remains(
     cluster: LiveCluster, lost: str, tmp_path: Path
 ) -> None:

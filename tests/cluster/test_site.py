@@ -15,10 +15,10 @@ from tests.installed import Installed
 
 KEY = "PRIVATE KEY-----"
 # What a run in which nothing is to be done may take. Who adds a task for every host sees here that all runs pay for it.
-TASKS = {"basic": 312, "ha_postgresql": 312, "ha_cassandra": 412}
+TASKS = {"basic": 312, "three_machines": 412, "ha_postgresql": 312, "ha_cassandra": 412}
 
-# Together these two have every task that is planned for virgin hosts; so have the scenarios of the roles, one by one.
-PLAN = pytest.mark.profiles("basic", "ha_cassandra", whole=["ha_postgresql"])
+# The first has every tier, so every task that is planned for virgin hosts; scenarios of roles have them one by one.
+PLAN = pytest.mark.profiles("three_machines", "ha_cassandra", whole=["basic", "ha_postgresql"])
 
 
 @PLAN
@@ -50,7 +50,7 @@ def test_a_second_run_from_the_installed_collection_changes_nothing_and_shows_no
     assert second.tasks <= TASKS[cluster.profile]
 
 
-@pytest.mark.profiles("ha_postgresql", whole=["basic", "ha_cassandra"])
+@pytest.mark.profiles("ha_postgresql", whole=["basic", "ha_cassandra", "three_machines"])
 def test_check_mode_on_a_live_cluster_finds_what_is_new_and_nothing_else(cluster: LiveCluster, tmp_path: Path) -> None:
     """One server gets a new setting: it is planned there and shown, and no other host changes."""
     server = cluster.view.members("temporal_servers")[0]
