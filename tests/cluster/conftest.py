@@ -52,6 +52,7 @@ ORDER = (
     "test_database_loss.py",
     "test_rolling_restart.py",
     "test_rollout.py",
+    "test_drill.py",
     "test_scale.py",
     "test_certificates.py",
     "test_verification.py",
