@@ -28,6 +28,9 @@ STATES = {"J": "joining", "L": "leaving", "M": "moving"}
 # Where a node keeps, on the disk of the system, which nodes its ring had: __cassandra_state of the role.
 RING_RECORD = "/var/lib/zerospof/cassandra/ring"
 
+TOPOLOGY_STRATEGY = "org.apache.cassandra.locator.NetworkTopologyStrategy"
+THE_RING = "*"
+"""Where other rows of the table of repairs have the name of a node, this one tells the latest change of the ring."""
 TOKENS = 2**64
 FIRST_TOKEN = -(2**63)
 # Racks with different numbers of nodes can meet at the same place; this much room lets each rack have a token there.
@@ -337,5 +340,36 @@ def heap_megabytes(memory_megabytes: int, wanted: int = 0) -> int:
 
 def replication(copies: Mapping[str, int]) -> dict[str, str]:
     """Return what ``system_schema.keyspaces`` holds of a keyspace with so many ``copies`` by data centre."""
-    strategy = {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy"}
-    return strategy | {name: str(number) for name, number in copies.items()}
+    return {"class": TOPOLOGY_STRATEGY} | {name: str(number) for name, number in copies.items()}
+
+
+def keeps_rows_by_topology(replication: Mapping[str, str]) -> bool:
+    """Tell whether ``replication`` is one that :func:`replication` gives; that of a new ring is another."""
+    return replication.get("class") == TOPOLOGY_STRATEGY
+
+
+def next_replication(present: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the replication that a keyspace gets next on its way from ``present`` to ``wanted``.
+
+    One copy more or less in each data centre: then a quorum of the copies of before and one of those of after have a
+    node in common, so nobody misses what was acknowledged, though the new copies are not filled yet. Two at a time do
+    not: with three copies two nodes acknowledge a write, and of five, three others are a quorum. Every node has to
+    repair before the next step.
+    """
+
+    def step(name: str) -> str:
+        before, after = int(present.get(name, 0)), int(wanted.get(name, 0))
+        return str(before + (after > before) - (after < before))
+
+    centres = sorted((present.keys() | wanted.keys()) - {"class"})
+    steps = {name: step(name) for name in centres}
+    return {"class": TOPOLOGY_STRATEGY} | {name: copies for name, copies in steps.items() if copies != "0"}
+
+
+def unrepaired(nodes: Sequence[str], repaired: Mapping[str, str]) -> list[str]:
+    """Return which ``nodes`` have not repaired since copies were last added or taken away.
+
+    ``repaired``: the change after which each has, by name, and that of the ring by :data:`THE_RING`.
+    """
+    latest = repaired.get(THE_RING, "")
+    return [name for name in sorted(nodes) if latest and repaired.get(name) != latest]

@@ -13,7 +13,11 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Makes keyspaces and tables that are missing, and changes the replication of keyspaces that differ. Never drops one,
     and never changes a table that is there.
-  - A keyspace whose copies became more, or moved, answers wrongly until it is repaired; RV(repair_needed) names it.
+  - A keyspace whose copies became more, or moved, answers wrongly until it is repaired. In a ring that serves, copies
+    become one more or one less at a time, which no quorum notices, and the next step waits until every node has
+    repaired; RV(repair_due) names those that have not, and RV(is_final) tells whether steps are left. The ring itself
+    remembers it, in O(repairs_table), so a run that was interrupted is gone on with.
+  - No step begins unless every node of O(members) is up and one of O(repairing).
 attributes:
   check_mode:
     description: Can run in check mode; where no node answers yet it says that all would be made.
@@ -40,11 +44,22 @@ options:
         description: Columns and primary key of tables by name, as CQL.
         type: dict
         default: {}
+  repairs_table:
+    description: Table in which each node notes, under its name, the change of copies after which it has repaired.
+    type: str
+    required: true
+  repairing:
+    description: Names of the nodes that are going to repair when they are named in RV(repair_due).
+    type: list
+    elements: str
+    required: true
   bootstrap:
     description: Whether to log in as the user with which a new ring begins when O(login_user) does not exist yet.
     type: bool
     default: false
-extends_documentation_fragment: zerospof.temporal.cassandra
+extends_documentation_fragment:
+  - zerospof.temporal.cassandra
+  - zerospof.temporal.cassandra_members
 """
 
 EXAMPLES = r"""
@@ -56,20 +71,81 @@ EXAMPLES = r"""
     ca_file: /etc/cassandra/tls/ca.crt
     cert_file: /etc/cassandra/tls/cassandra.crt
     key_file: /etc/cassandra/tls/cassandra.key
+    members: "{{ cassandra_members }}"
     keyspaces:
       - {name: temporal, replication: {dc1: 3}}
+    repairs_table: zerospof.repairs
+    repairing: "{{ ansible_play_hosts }}"
 """
 
 RETURN = r"""
 repair_needed:
-  description: Keyspaces that existed and whose replication was changed.
+  description: Keyspaces of a new ring whose replication was changed; they have to be repaired at once.
   returned: success
   type: list
   elements: str
+repair_due:
+  description: Names of the nodes that have not repaired since copies were last added or taken away.
+  returned: success
+  type: list
+  elements: str
+is_final:
+  description: Whether every keyspace has the replication that is asked for.
+  returned: success
+  type: bool
 """
+
+import uuid
+from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
+
+Replications = dict[str, dict[str, str]]
+
+
+def repaired(session: Session, table: str) -> dict[str, str]:
+    """Return what the table of repairs holds; nothing where it is not there yet."""
+    keyspace, name = table.split(".")
+    query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+    if session.execute(query, (keyspace, name)).one() is None:
+        return {}
+    return {row.name: row.generation for row in _cassandra_client.rows(session, f"SELECT * FROM {quoted(table)}")}
+
+
+def quoted(table: str) -> str:
+    """Return the name of a table with its keyspace as CQL has it."""
+    return ".".join(_cassandra_client.identifier(part) for part in table.split("."))
+
+
+def require_every_node(module: AnsibleModule) -> None:
+    """Refuse to change how often a ring that serves keeps its rows unless all nodes are up and about to repair."""
+    members = module.params["members"]
+    away = sorted({member["name"] for member in members} - set(module.params["repairing"]))
+    if away:
+        module.fail_json(
+            msg=f"cassandra_replication_factor: nothing was changed: every node has to repair when copies are added or "
+            f"taken away, and {', '.join(away)} {'are' if len(away) > 1 else 'is'} not in this run; leave out --limit"
+        )
+    ring = _cassandra.parse_status(module.run_command(["nodetool", "status"], check_rc=True)[1])
+    problems = _cassandra.ring_problems(members, ring, {})
+    if problems:
+        module.fail_json(
+            msg=f"cassandra_replication_factor: nothing was changed: the ring is not whole, {'; '.join(problems)}"
+        )
+
+
+def replicate(session: Session, changes: Replications, present: Replications) -> None:
+    """Make keyspaces that are missing, and change the replication of the others."""
+    for name, after in changes.items():
+        verb = "ALTER" if name in present else "CREATE"
+        settings = ", ".join(
+            f"{_cassandra_client.literal(key)}: {_cassandra_client.literal(value)}" for key, value in after.items()
+        )
+        session.execute(f"{verb} KEYSPACE {_cassandra_client.identifier(name)} WITH replication = {{{settings}}}")
 
 
 def main() -> None:
@@ -87,6 +163,9 @@ def main() -> None:
                     "tables": {"type": "dict", "default": {}},
                 },
             },
+            "members": _cassandra_client.MEMBERS,
+            "repairs_table": {"type": "str", "required": True},
+            "repairing": {"type": "list", "elements": "str", "required": True},
             "bootstrap": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -95,7 +174,10 @@ def main() -> None:
     missing = {
         (row["name"], table): columns for row in module.params["keyspaces"] for table, columns in row["tables"].items()
     }
-    present: dict[str, dict[str, str]] = {}
+    nodes = [member["name"] for member in module.params["members"]]
+    present: Replications = {}
+    steps: Replications = {}
+    due: list[str] = []
     with _cassandra_client.connection(module) as session:
         if session is not None:
             query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
@@ -103,23 +185,35 @@ def main() -> None:
             query = "SELECT keyspace_name, table_name FROM system_schema.tables"
             for row in _cassandra_client.rows(session, query):
                 missing.pop((row.keyspace_name, row.table_name), None)
+            due = _cassandra.unrepaired(nodes, repaired(session, module.params["repairs_table"]))
         changes = {name: after for name, after in wanted.items() if present.get(name) != after}
+        steps = {
+            name: _cassandra.next_replication(present[name], after)
+            for name, after in changes.items()
+            if name in present and _cassandra.keeps_rows_by_topology(present[name])
+        }
+        reached = present
+        at_once = {name: after for name, after in changes.items() if name not in steps}
         if session is not None and not module.check_mode:
-            for name, after in changes.items():
-                verb = "ALTER" if name in present else "CREATE"
-                settings = ", ".join(
-                    f"{_cassandra_client.literal(key)}: {_cassandra_client.literal(value)}"
-                    for key, value in after.items()
-                )
-                session.execute(
-                    f"{verb} KEYSPACE {_cassandra_client.identifier(name)} WITH replication = {{{settings}}}"
-                )
+            if steps and not due:
+                require_every_node(module)
+            replicate(session, at_once, present)
             for path, columns in missing.items():
-                table = ".".join(_cassandra_client.identifier(part) for part in path)
-                session.execute(f"CREATE TABLE {table} ({columns})")
+                session.execute(f"CREATE TABLE {quoted('.'.join(path))} ({columns})")
+            if steps and not due:
+                # Before the change: one that is noted and did not happen costs a repair, and not rows.
+                session.execute(
+                    f"INSERT INTO {quoted(module.params['repairs_table'])} (name, generation) VALUES (%s, %s)",
+                    (_cassandra.THE_RING, str(uuid.uuid4())),
+                )
+                replicate(session, steps, present)
+                reached = present | steps
+                due = sorted(nodes)
     module.exit_json(
         changed=bool(changes or missing),
-        repair_needed=[name for name in changes if name in present],
+        repair_needed=[name for name in at_once if name in present],
+        repair_due=due,
+        is_final=not any(reached[name] != wanted[name] for name in steps),
         diff=[
             {
                 "before_header": f"keyspace {name}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import uuid
 from dataclasses import replace
@@ -370,3 +371,32 @@ def test_nothing_is_given_up_to_a_node_that_is_away() -> None:
 )
 def test_the_heap_is_a_quarter_of_the_memory_within_bounds(memory: int, wanted: int, heap: int) -> None:
     assert start.heap_megabytes(memory, wanted) == heap
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_on_the_way_to_other_copies_every_quorum_meets_what_the_one_before_acknowledged(
+    before: int, after: int
+) -> None:
+    """Of those who acknowledged, all but one whose copy was taken away keep the row; nobody else has it."""
+    steps = [before]
+    while steps[-1] != after:
+        reached = start.next_replication(start.replication({"dc1": steps[-1]}), start.replication({"dc1": after}))
+        steps.append(int(reached["dc1"]))
+        assert len(steps) <= 10
+    for old, new in itertools.pairwise(steps):
+        have = old // 2 + 1 - max(old - new, 0)
+        assert have + new // 2 + 1 > new
+
+
+def test_a_data_centre_comes_and_goes_copy_by_copy() -> None:
+    three = start.replication({"dc1": 3})
+    both = start.replication({"dc1": 3, "dc2": 2})
+    assert start.next_replication(three, both) == start.replication({"dc1": 3, "dc2": 1})
+    assert start.next_replication(start.replication({"dc1": 3, "dc2": 1}), three) == three
+
+
+def test_only_who_has_repaired_after_the_last_change_of_copies_is_done() -> None:
+    nodes = ["b", "a", "c"]
+    assert start.unrepaired(nodes, {}) == []
+    assert start.unrepaired(nodes, {"a": "1", "b": ""}) == []
+    assert start.unrepaired(nodes, {start.THE_RING: "2", "a": "2", "b": "1"}) == ["b", "c"]

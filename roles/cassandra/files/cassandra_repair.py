@@ -4,7 +4,11 @@
 any case, as soon as nobody else does.
 
 Whose turn it is follows from the clock and the place of the node among the members. Who repairs holds a *lease*: a row
-that the ring itself keeps by Paxos and forgets, so that a node which dies in the middle blocks nobody for long.
+that the ring itself keeps by Paxos and forgets, so that a node which dies in the middle blocks nobody for long. Two of
+these programs on one host wait for each other as well.
+
+Whoever adds or takes away copies of rows notes a name of that change in the table ``repairs``, and each node there,
+under its own name, after which change it has repaired.
 
 Settings are in the JSON file that ``CASSANDRA_REPAIR_SETTINGS`` names, the password is in
 ``CASSANDRA_REPAIR_PASSWORD``, and the time of the last repair in the state directory of the unit.
@@ -13,6 +17,7 @@ Settings are in the JSON file that ``CASSANDRA_REPAIR_SETTINGS`` names, the pass
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86400
 LEASE = "repair"
+# The row of the ring in the table of repairs.
+THE_RING = "*"
 LEASE_SECONDS = 300
 RENEWAL_SECONDS = 60
 PAUSE_SECONDS = 10
@@ -108,21 +115,46 @@ def holder(opened: Session, name: str) -> str:
 
 
 def repair(opened: Session, name: str) -> int:
-    """Repair, and keep the lease meanwhile; return the exit code of nodetool."""
+    """Repair, and keep the lease meanwhile; return the exit code of nodetool, or 1 when another node got the lease."""
     process = subprocess.Popen(COMMAND)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(RENEWAL_SECONDS)
         try:
-            holder(opened, name)
+            other = holder(opened, name)
         except Exception as error:
             print(f"the lease could not be kept for longer: {error}", flush=True)
+            continue
+        if other != name:
+            print(f"{other} repairs now: the lease of {name} had run out", flush=True)
+            process.terminate()
+            process.wait()
+            return 1
+
+
+def latest_change(opened: Session) -> str:
+    """Return the name of the last change of the number of copies, nothing when there was none."""
+    row = opened.execute("SELECT generation FROM repairs WHERE name = %s", (THE_RING,)).one()
+    return str(row.generation) if row else ""
+
+
+@contextlib.contextmanager
+def alone(directory: Path, *, wait: bool) -> Iterator[bool]:
+    """Keep other programs of this host from a repair during the body; tell whether that was possible."""
+    with (directory / "lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def main(mode: str) -> int:
     """Repair if it is time, and return the exit code."""
     settings = json.loads(Path(os.environ["CASSANDRA_REPAIR_SETTINGS"]).read_text(encoding="utf-8"))
-    record = Path(os.environ["STATE_DIRECTORY"]) / "repaired"
+    state = Path(os.environ["STATE_DIRECTORY"])
+    record = state / "repaired"
     interval = int(settings["interval_days"]) * DAY_SECONDS
     place, members = int(settings["place"]), int(settings["members"])
     started = time.time()
@@ -132,20 +164,26 @@ def main(mode: str) -> int:
     last = float(record.read_text(encoding="utf-8"))
     if mode == "due" and not is_due(started, last, place, members, interval):
         return 0
-    with session(settings, os.environ["CASSANDRA_REPAIR_PASSWORD"]) as opened:
-        while (other := holder(opened, settings["name"])) != settings["name"]:
-            print(f"{other} repairs now", flush=True)
-            if mode == "due":
-                return 1 if is_late(started, last, interval) else 0
-            time.sleep(PAUSE_SECONDS)
-        started = time.time()
-        code = repair(opened, settings["name"])
-        if code == 0:
-            temporary = record.with_suffix(".new")
-            temporary.write_text(str(started), encoding="utf-8")
-            temporary.replace(record)
-        # Who is stopped in the middle leaves the lease to end by itself: the node may go on to repair for a while.
-        opened.execute("DELETE FROM leases WHERE name = %s IF holder = %s", (LEASE, settings["name"]))
+    with alone(state, wait=mode != "due") as is_alone:
+        if not is_alone:
+            print("this node repairs already", flush=True)
+            return 0
+        with session(settings, os.environ["CASSANDRA_REPAIR_PASSWORD"]) as opened:
+            while (other := holder(opened, settings["name"])) != settings["name"]:
+                print(f"{other} repairs now", flush=True)
+                if mode == "due":
+                    return 1 if is_late(started, last, interval) else 0
+                time.sleep(PAUSE_SECONDS)
+            started = time.time()
+            change = latest_change(opened)
+            code = repair(opened, settings["name"])
+            if code == 0:
+                temporary = record.with_suffix(".new")
+                temporary.write_text(str(started), encoding="utf-8")
+                temporary.replace(record)
+                opened.execute("INSERT INTO repairs (name, generation) VALUES (%s, %s)", (settings["name"], change))
+            # Who is stopped in the middle leaves the lease to end by itself: the node may go on to repair for a while.
+            opened.execute("DELETE FROM leases WHERE name = %s IF holder = %s", (LEASE, settings["name"]))
     return code
 
 
