@@ -156,7 +156,7 @@ CASES = (
     hung("etcd-leader-hung", ETCD, "leader hangs", "etcd_leader", "etcd.service"),
     Case("node-host", CASSANDRA, "host of a node dies", "kill-host", "node", ON_CASSANDRA, HOST_SECONDS),
     Case("two-node-hosts", CASSANDRA, "both nodes of a zone die", "kill-host", "nodes_of_a_zone", ON_CASSANDRA, 30),
-    Case("node-cut", CASSANDRA, "a node is silently cut off", "cut-host", "node", {"ha_cassandra": None}, HOST_SECONDS),
+    Case("node-cut", CASSANDRA, "a node is silently cut off", "cut-host", "node", ON_CASSANDRA, HOST_SECONDS),
     Case(
         "node-hung",
         CASSANDRA,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from lab.view import View, holders
+from tests.chaos.whole import ring_is_whole, until
 from tests.cluster.conftest import LiveCluster
+from tests.cluster.losses import break_for, whole_again
 
 # The arithmetic of shards is the same on every database.
 pytestmark = pytest.mark.profiles("three_machines", "ha_cassandra", whole=["basic"])
@@ -22,7 +23,6 @@ ON_CASSANDRA = pytest.mark.profiles("three_machines", "ha_cassandra")
 RANGES = {"production": "1000-4000", "staging": "1-1000"}
 COUNTS = {"production": 3001, "staging": 1000}
 ASKED_OF_NODETOOL = 2
-SECONDS_UNTIL_UP = 180
 
 
 def place(cluster: LiveCluster, directory: Path, *options: str) -> tuple[dict[str, Any], str]:
@@ -116,15 +116,14 @@ def test_copies_are_those_of_cassandra(cluster: LiveCluster, placed: tuple[dict[
 
 @pytest.fixture
 def lost(cluster: LiveCluster) -> Iterator[str]:
-    """A Cassandra node that is stopped, and up again afterwards."""
-    *others, node = cluster.view.members("cassandra")
-    cluster.view.on(node, "systemctl stop cassandra.service")
-    yield node
-    cluster.view.on(node, "systemctl start cassandra.service")
-    deadline = time.monotonic() + SECONDS_UNTIL_UP
-    while f"UN  {cluster.view.lab.host(node).address}" not in cluster.view.on(others[0], "nodetool status"):
-        assert time.monotonic() < deadline, f"{node} did not come back"
-        time.sleep(2)
+    """A Cassandra node whose host is dead, with all else that it has, and up again afterwards."""
+    view = cluster.view
+    *others, node = view.members("cassandra")
+    address = view.lab.host(node).address
+    with whole_again(view, "the ring is whole", lambda: ring_is_whole(view)):
+        break_for(view, "kill-host", node)
+        until("the ring has noticed", lambda: f"DN  {address}" in view.on(others[0], "nodetool status"))
+        yield node
 
 
 @ON_CASSANDRA
