@@ -51,3 +51,39 @@ def test_the_place_of_the_tools_is_told_once() -> None:
     files = [*PLAYBOOKS.rglob("*.yml"), *(PLAYBOOKS.parent / "roles").glob("*/*/*")]
     told = [path.parts[-3:] for path in files if path.is_file() and "/opt/zerospof/tools" in path.read_text()]
     assert told == [("temporal", "vars", "main.yml")]
+
+
+ROLES = PLAYBOOKS.parent / "roles"
+SITE = yaml.safe_load((PLAYBOOKS / "site.yml").read_text(encoding="utf-8"))
+SPECIFICATIONS = {
+    path.parts[-3]: yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+    for path in ROLES.glob("*/meta/argument_specs.yml")
+}
+
+
+def unchecked(plays: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Inputs that nobody looks at, as role, entry point and name: neither this one nor an earlier one on its hosts."""
+    seen: set[tuple[str, str, str]] = set()
+    missing = []
+    for play in plays:
+        for task in play.get("tasks", ()):
+            included = task.get("ansible.builtin.include_role", {"name": "{{ none }}"})
+            role, entry_point = included["name"].rpartition(".")[2], included.get("tasks_from", "main")
+            # What is included follows from the host.
+            if "{{" in included["name"] + entry_point:
+                continue
+            options = set(SPECIFICATIONS[role][entry_point].get("options") or ()) - set(task.get("vars", ()))
+            if included.get("rolespec_validate", True):
+                seen |= {(play["hosts"], role, name) for name in options}
+            missing += [(role, entry_point, name) for name in options if (play["hosts"], role, name) not in seen]
+    return missing
+
+
+def test_every_input_of_site_is_validated() -> None:
+    assert unchecked(SITE) == []
+
+
+def test_an_entry_point_that_nobody_validated_before_is_found() -> None:
+    first = next(play for play in SITE if play.get("name") == "A majority of etcd members decides who is primary")
+    alone = {**first, "tasks": [task for task in first["tasks"] if task["name"] == "The etcd ring is healthy"]}
+    assert ("etcd", "health", "etcd_members") in unchecked([alone])
