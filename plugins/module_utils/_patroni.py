@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.common.validation import check_type_int
+
 Cluster = Mapping[str, Any]
 
 LEADERS = frozenset({"leader", "master", "standby_leader"})
@@ -24,8 +26,75 @@ EXACT = ("postgresql.parameters",)
 _STREAMING_SINCE = (3, 1)
 
 
+VARIABLES = ("patroni_config_overrides", "patroni_postgresql_parameters")
+"""What a host can say about how many standbys hold a write before it is acknowledged."""
+SYNCHRONOUS_STANDBYS = 1
+"""``synchronous_node_count`` of the role, for a cluster of several members."""
+# As Patroni and PostgreSQL read them: of another value of synchronous_mode, Patroni takes none for on.
+_ON = ("on", "true", "yes", "1")
+_OFF = ("off", "false", "no", "0")
+
+
 class RefusalError(ValueError):
     """The cluster must not be changed in this way; the message says why and what to do."""
+
+
+class SettingError(ValueError):
+    """``setting``, a dotted path, cannot be; ``fault`` says why and what to do."""
+
+    def __init__(self, setting: str, fault: str) -> None:
+        super().__init__(f"{setting}: {fault}")
+        self.setting = setting
+        self.fault = fault
+
+
+def certain_standbys(variables: Mapping[str, Any]) -> tuple[int, str]:
+    """Return how many standbys are certain to hold every acknowledged write, and the setting that lets none.
+
+    ``variables``: those of :data:`VARIABLES` that a host has. The role sets one standby for a cluster of several
+    members; the text is empty where nothing takes that away. Without ``synchronous_mode``, or with a
+    ``synchronous_commit`` that waits for no standby, the primary acknowledges alone; without
+    ``synchronous_mode_strict``, it does so while no standby follows.
+
+    Raises:
+        SettingError: a setting on the way is of a wrong type.
+    """
+    dynamic = ("patroni_config_overrides", "bootstrap", "dcs")
+    given = _section(variables, *dynamic)
+    if _plain(given.get("synchronous_mode", "on")) not in (*_ON, "quorum"):
+        return 0, ".".join((*dynamic, "synchronous_mode"))
+    if _plain(given.get("synchronous_mode_strict", "on")) not in _ON:
+        return 0, ".".join((*dynamic, "synchronous_mode_strict"))
+    # The first that says something is in force.
+    for path in (
+        ("patroni_config_overrides", "postgresql", "parameters"),
+        (*dynamic, "postgresql", "parameters"),
+        ("patroni_postgresql_parameters",),
+    ):
+        commit = _section(variables, *path).get("synchronous_commit")
+        if commit is not None:
+            if _plain(commit) in (*_OFF, "local"):
+                return 0, ".".join((*path, "synchronous_commit"))
+            break
+    wanted = given.get("synchronous_node_count", SYNCHRONOUS_STANDBYS)
+    try:
+        count = check_type_int(wanted)
+    except TypeError:
+        count = 0
+    if count < 1:
+        setting = ".".join((*dynamic, "synchronous_node_count"))
+        raise SettingError(setting, f"{wanted!r} must be a number from 1 on; correct it or take it out")
+    return count, ""
+
+
+def _section(settings: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    """Return the dictionary at ``path``, an empty one when it is not there."""
+    for depth, key in enumerate(path, 1):
+        settings = settings.get(key, {})
+        if not isinstance(settings, Mapping):
+            fault = "has no value" if settings is None else "must be a dictionary"
+            raise SettingError(".".join(path[:depth]), f"{fault}; correct it or take it out")
+    return settings
 
 
 def version_tuple(version: str) -> tuple[int, ...]:

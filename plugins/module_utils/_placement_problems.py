@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni
 from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import replication_problem
 from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Cluster, Unresolved, nearest
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import (
@@ -126,14 +127,18 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
             f"{len(etcd) - 1} do: add or remove one"
         )
     profile = cluster.value("temporal_profile")
+    told = list(_standby_problems(cluster, profile))
+    yield from told
     if profile == "ha_cassandra" and cluster.members("cassandra"):
         yield from _ring_problems(cluster)
     if profile not in HA_PROFILES:
         return
+    # Of what is told already, the claim is judged as if it were mended.
     variables: dict[str, dict[str, Any]] = {host: {} for host in cluster.hosts}
     for name in VARIABLES:
-        for host, value in cluster.by_host(name).items():
-            variables[host][name] = value
+        if not (told and name in _patroni.VARIABLES):
+            for host, value in cluster.by_host(name).items():
+                variables[host][name] = value
     vip = cluster.value("temporal_vip") or "missing"
     report = spof_report(cluster.groups, variables, profile, vip=vip, tiers=cluster.tiers)
     few_zones = len(_used_zones(cluster)) < ZONES_OF_HA
@@ -144,6 +149,29 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
             f"{point['name']}: profile {profile} promises no single point of failure, but this {point['kind']} is one "
             f"({', '.join(point['tiers'])}): without it {point['effect']}; {point['remedy']}"
         )
+
+
+def _standby_problems(cluster: Cluster, profile: str) -> Iterator[str]:
+    """Yield what is wrong with the settings that decide how many standbys hold every acknowledged write."""
+    members = cluster.members("postgresql")
+    given = {name: cluster.by_host(name) for name in _patroni.VARIABLES}
+    found: dict[tuple[str, str], list[str]] = {}
+    for host in members:
+        try:
+            _, setting = _patroni.certain_standbys({name: of[host] for name, of in given.items() if host in of})
+            fault = (
+                f"profile {profile} promises that no acknowledged write is lost, but this lets the primary acknowledge "
+                "writes that no standby has; take it out"
+            )
+        except _patroni.SettingError as error:
+            setting, fault = error.setting, error.fault
+        else:
+            if profile not in HA_PROFILES:
+                continue
+        if setting:
+            found.setdefault((setting, fault), []).append(host)
+    for (setting, fault), hosts in found.items():
+        yield f"{setting}{'' if len(hosts) == len(members) else f' on {listed(hosts)}'}: {fault}"
 
 
 def _ring_problems(cluster: Cluster) -> Iterator[str]:

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible.module_utils.common.validation import check_type_int
+from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni
 from ansible_collections.zerospof.temporal.plugins.module_utils._ring_safety import (
     RingSafety,
     founding_ring,
@@ -24,6 +26,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
     Groups,
     HostVars,
     Tiers,
+    TopologyError,
     tier_group,
     tier_hosts,
     zone_names,
@@ -37,12 +40,10 @@ DEFAULT_REPLICATION_FACTOR = 3
 REPLICATION_FACTOR_OF_ANY_PAIR = 5
 DEFAULT_TOKENS_PER_NODE = 16
 DEFAULT_HISTORY_SHARDS = 512
-SYNCHRONOUS_STANDBYS = 1
-"""Standbys that hold every acknowledged write: ``synchronous_node_count`` of the role patroni."""
 NO_WORKFLOW = "no workflow starts or goes on"
 VARIABLES = (
     "temporal_worker_deployments",
-    "patroni_config_overrides",
+    *_patroni.VARIABLES,
     "cassandra_rack",
     "cassandra_replication_factor",
     "cassandra_tokens_per_node",
@@ -190,23 +191,40 @@ class _Inventory:
 
     def of_ring(self, name: str, default: int) -> int:
         """Value of a number that all Cassandra nodes share."""
-        values = (self.variable(host, name) for host in self.hosts("cassandra"))
-        return int(next((value for value in values if value is not None), default))
+        for host in self.hosts("cassandra"):
+            value = self.variable(host, name)
+            if value is not None:
+                try:
+                    return int(check_type_int(value))
+                except TypeError:
+                    raise TopologyError(f"{name} of {host}: {value!r} must be a number; correct the value") from None
+        return default
 
-    def synchronous_standbys(self) -> int:
-        """Standbys of PostgreSQL that hold every acknowledged write."""
+    def certain_standbys(self) -> tuple[int, str]:
+        """Standbys of PostgreSQL that hold every acknowledged write, and the setting that lets there be none.
+
+        The setting is that of the whole cluster, so where hosts differ, the one that promises least counts.
+        """
+        found = []
         for host in self.hosts("postgresql"):
-            overrides = self.variable(host, "patroni_config_overrides") or {}
-            dynamic = overrides.get("bootstrap", {}).get("dcs", {})
-            if "synchronous_node_count" in dynamic:
-                return int(dynamic["synchronous_node_count"])
-        return SYNCHRONOUS_STANDBYS
+            given = {name: value for name in _patroni.VARIABLES if (value := self.variable(host, name)) is not None}
+            try:
+                found.append(_patroni.certain_standbys(given))
+            except _patroni.SettingError as error:
+                raise TopologyError(f"{error.setting} of {host}: {error.fault}") from None
+        return min(found, default=(_patroni.SYNCHRONOUS_STANDBYS, ""))
 
     def deployments(self) -> dict[str, list[str]]:
         """Hosts on which each worker deployment has instances."""
         found: dict[str, list[str]] = {}
         for host in self.hosts("temporal_workers"):
-            for deployment in self.variable(host, "temporal_worker_deployments") or []:
+            deployments = self.variable(host, "temporal_worker_deployments") or []
+            # What a wrong one holds may be secret.
+            if not isinstance(deployments, list | tuple) or not all(isinstance(one, Mapping) for one in deployments):
+                raise TopologyError(
+                    f"temporal_worker_deployments of {host}: must be a list of dictionaries; see docs/variables.md"
+                )
+            for deployment in deployments:
                 found.setdefault(str(deployment.get("name")), []).append(host)
         return found
 
@@ -293,25 +311,34 @@ def _postgresql(inventory: _Inventory) -> Threshold:
     and no more may be lost together than hold every acknowledged write besides the primary.
     """
     hosts = inventory.hosts("postgresql")
-    copies = inventory.synchronous_standbys()
+    copies, without_copy = inventory.certain_standbys()
     spare = max(0, min(copies, len(hosts) - 2)) if hosts else -1
-    replicated = len(hosts) > 1
-    remedy = _database_remedy(inventory, hosts)
-    if len({zone for host in hosts for zone in inventory.zones_by_host.get(host, [])}) >= DATABASE_ZONES:
-        remedy = f"have in {{groups}} at most {copies} in a zone, or a larger synchronous_node_count of Patroni"
+    zones = {zone for host in hosts for zone in inventory.zones_by_host.get(host, [])}
+    rule = f"2 of {len(hosts)} members must live, and {copies + 1} of them hold every acknowledged write"
+    broken = f"more than {spare} of {len(hosts)} PostgreSQL members are gone: writes stop rather than be lost"
+    remedies = []
+    if len(zones) < DATABASE_ZONES:
+        remedies.append(_database_remedy(inventory, hosts))
+    elif not without_copy:
+        remedies.append(f"have in {{groups}} at most {copies} in a zone, or a larger synchronous_node_count of Patroni")
+    if len(hosts) < 2:
+        rule, broken = "the only member must live", "no PostgreSQL member is left"
+    elif without_copy:
+        rule = f"{without_copy} lets the primary acknowledge writes that no standby has"
+        broken = f"acknowledged writes can be lost: {rule}"
+        remedies.append(f"take {without_copy} out, so that a standby of {{groups}} holds every acknowledged write")
     visibility = inventory.profile == "ha_cassandra"
+    effect = "lists and searches of workflows fail; workflows run on" if visibility else NO_WORKFLOW
+    if len(hosts) > 1 and without_copy:
+        effect = "acknowledged writes can be lost"
     return Threshold(
         hosts=tuple(hosts),
         group=tier_group("postgresql", inventory.tiers),
         spare=spare,
-        rule=f"2 of {len(hosts)} members must live, and {copies + 1} of them hold every acknowledged write"
-        if replicated
-        else "the only member must live",
-        broken=f"more than {spare} of {len(hosts)} PostgreSQL members are gone: writes stop rather than be lost"
-        if replicated
-        else "no PostgreSQL member is left",
-        effect="lists and searches of workflows fail; workflows run on" if visibility else NO_WORKFLOW,
-        remedy=remedy,
+        rule=rule,
+        broken=broken,
+        effect=effect,
+        remedy=", and ".join(remedies),
     )
 
 
@@ -333,7 +360,9 @@ def _founded(inventory: _Inventory, factor: int) -> RingSafety | None:
 def _cassandra(inventory: _Inventory) -> Ring:
     hosts = inventory.hosts("cassandra")
     factor = inventory.of_ring("cassandra_replication_factor", DEFAULT_REPLICATION_FACTOR)
-    remedy = inventory.spread(hosts, 3, "cassandra_replication_factor: 3 and as many nodes in each of three zones")
+    remedy = inventory.spread(hosts, 3, "the same number of nodes in each of three zones")
+    if factor != DEFAULT_REPLICATION_FACTOR:
+        remedy += f", and set cassandra_replication_factor: {DEFAULT_REPLICATION_FACTOR}"
     if factor >= REPLICATION_FACTOR_OF_ANY_PAIR:
         remedy += f"; or at least {factor} racks (cassandra_rack) with at most {factor - quorum(factor)} in a zone"
     return Ring(

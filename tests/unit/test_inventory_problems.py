@@ -152,6 +152,46 @@ def test_one_database_is_good_enough_for_basic_and_not_for_ha() -> None:
     assert problems(groups, hostvars) == []
 
 
+@pytest.mark.parametrize(
+    ("dynamic", "setting"), [({"synchronous_mode": False}, "mode"), ({"synchronous_mode_strict": False}, "mode_strict")]
+)
+def test_writes_that_no_standby_has_are_refused_once(dynamic: dict[str, Any], setting: str) -> None:
+    overrides = {"patroni_config_overrides": {"bootstrap": {"dcs": dynamic}}}
+    assert with_inputs(**overrides) == [
+        f"patroni_config_overrides.bootstrap.dcs.synchronous_{setting}: profile ha_postgresql promises that no "
+        "acknowledged write is lost, but this lets the primary acknowledge writes that no standby has; take it out"
+    ]
+    assert with_inputs(**overrides, temporal_profile="basic") == []
+
+
+@pytest.mark.parametrize("profile", ["basic", "ha_postgresql"])
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        ({"bootstrap": None}, ".bootstrap on two: has no value; correct it or take it out"),
+        ({"bootstrap": {"dcs": None}}, ".bootstrap.dcs on two: has no value; correct it or take it out"),
+        ({"bootstrap": [1]}, ".bootstrap on two: must be a dictionary; correct it or take it out"),
+        (
+            {"bootstrap": {"dcs": {"synchronous_node_count": "two"}}},
+            ".bootstrap.dcs.synchronous_node_count on two: 'two' must be a number from 1 on; correct it or take it out",
+        ),
+        (
+            {"bootstrap": {"dcs": {"synchronous_node_count": 0}}},
+            ".bootstrap.dcs.synchronous_node_count on two: 0 must be a number from 1 on; correct it or take it out",
+        ),
+    ],
+)
+def test_a_setting_of_patroni_of_a_wrong_type_is_told_with_its_host(
+    profile: str, overrides: dict[str, Any], problem: str
+) -> None:
+    def change(_: Groups, hostvars: HostVars) -> None:
+        for host in hostvars.values():
+            host["temporal_profile"] = profile
+        hostvars["two"]["patroni_config_overrides"] = overrides
+
+    assert after(change) == [f"patroni_config_overrides{problem}"]
+
+
 def test_an_even_number_of_etcd_members_is_refused() -> None:
     def add_fourth(groups: Groups, hostvars: HostVars) -> None:
         hostvars["four"] = hostvars["one"] | {"ansible_host": "192.0.2.99"}

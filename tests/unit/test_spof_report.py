@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.zerospof.temporal.plugins.module_utils import _ring_safety, _spof, _spof_text
+from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni, _ring_safety, _spof, _spof_text
+from ansible_collections.zerospof.temporal.plugins.module_utils._topology import TopologyError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,11 @@ def survives(found: dict[str, Any]) -> tuple[bool, bool, bool]:
 def names(found: dict[str, Any]) -> list[tuple[str, str]]:
     """Kind and name of each single point of failure."""
     return [(point["kind"], point["name"]) for point in found["single_points_of_failure"]]
+
+
+def dcs(**settings: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Variables of a host that has other dynamic settings of Patroni than those of the role."""
+    return {"patroni_config_overrides": {"bootstrap": {"dcs": settings}}}
 
 
 # Examples
@@ -214,8 +220,131 @@ def test_postgresql_survives_what_its_synchronous_standbys_hold(
 def test_one_synchronous_standby_is_what_the_role_sets() -> None:
     variables = yaml.safe_load((PROJECT / "roles/patroni/vars/main.yml").read_text())
     dynamic = variables["__patroni_config"]["bootstrap"]["dcs"]
-    assert dynamic["synchronous_node_count"] == _spof.SYNCHRONOUS_STANDBYS
+    assert dynamic["synchronous_node_count"] == _patroni.SYNCHRONOUS_STANDBYS
     assert dynamic["failsafe_mode"] is True
+
+
+@pytest.mark.parametrize(
+    ("variables", "setting"),
+    [
+        (dcs(synchronous_mode=False), "patroni_config_overrides.bootstrap.dcs.synchronous_mode"),
+        (dcs(synchronous_mode=None), "patroni_config_overrides.bootstrap.dcs.synchronous_mode"),
+        (dcs(synchronous_mode_strict="off"), "patroni_config_overrides.bootstrap.dcs.synchronous_mode_strict"),
+        (
+            dcs(postgresql={"parameters": {"synchronous_commit": "local"}}),
+            "patroni_config_overrides.bootstrap.dcs.postgresql.parameters.synchronous_commit",
+        ),
+        (
+            {"patroni_postgresql_parameters": {"synchronous_commit": False}},
+            "patroni_postgresql_parameters.synchronous_commit",
+        ),
+    ],
+)
+def test_every_member_is_a_point_of_failure_where_no_standby_is_certain_to_hold_writes(
+    variables: dict[str, Any], setting: str
+) -> None:
+    groups = one_per_zone(*TIERS)
+    hosts = groups["postgresql"]
+    # The dynamic configuration is that of the whole cluster, whichever host brings it.
+    found = report(groups, hostvars={hosts[1]: variables})
+    row = tier(found, "postgresql")
+    assert survives(row) == (False, False, False)
+    assert row["reasons"]["any_one_host"] == (
+        f"without {hosts[0]}, acknowledged writes can be lost: {setting} lets the primary acknowledge writes that no "
+        "standby has"
+    )
+    assert names(found) == [("host", host) for host in hosts]
+    point = found["single_points_of_failure"][0]
+    assert point["effect"] == "acknowledged writes can be lost"
+    assert point["remedy"] == (
+        f"take {setting} out, so that a standby of group postgresql holds every acknowledged write"
+    )
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        dcs(synchronous_mode="quorum"),
+        dcs(synchronous_mode="on", synchronous_mode_strict=True, synchronous_node_count="1"),
+        dcs(postgresql={"parameters": {"synchronous_commit": "remote_apply"}})
+        | {"patroni_postgresql_parameters": {"synchronous_commit": "off"}},
+    ],
+)
+def test_settings_with_which_a_standby_holds_every_write_take_nothing_away(variables: dict[str, Any]) -> None:
+    groups = one_per_zone(*TIERS)
+    found = report(groups, hostvars=dict.fromkeys(groups["postgresql"], variables))
+    assert survives(tier(found, "postgresql")) == (True, True, False)
+
+
+def test_asynchronous_members_in_two_zones_are_told_both_remedies() -> None:
+    groups = placed("postgresql", 2, 1)
+    groups["etcd"] = ["e1", "e2", "e3"]
+    found = report(groups, hostvars={"a1": dcs(synchronous_mode=False)})
+    point = found["single_points_of_failure"][0]
+    assert point["remedy"].startswith("have in group postgresql three members in three zones")
+    assert "and take patroni_config_overrides.bootstrap.dcs.synchronous_mode out" in point["remedy"]
+
+
+def test_a_single_member_needs_no_standby() -> None:
+    groups = {"az_a": ["a"], "postgresql": ["a"], "etcd": ["a"]}
+    found = report(groups, "basic", hostvars={"a": dcs(synchronous_mode=False)})
+    assert tier(found, "postgresql")["reasons"]["any_one_host"].startswith("without a, no PostgreSQL member is left")
+
+
+@pytest.mark.parametrize(
+    ("group", "variables", "message"),
+    [
+        (
+            "cassandra",
+            {"cassandra_replication_factor": "three"},
+            "cassandra_replication_factor of a1: 'three' must be a number; correct the value",
+        ),
+        (
+            "cassandra",
+            {"temporal_history_shards": "abc"},
+            "temporal_history_shards of a1: 'abc' must be a number; correct the value",
+        ),
+        (
+            "cassandra",
+            {"cassandra_tokens_per_node": 3.5},
+            "cassandra_tokens_per_node of a1: 3.5 must be a number; correct the value",
+        ),
+        (
+            "temporal_workers",
+            {"temporal_worker_deployments": "abc"},
+            "temporal_worker_deployments of a1: must be a list of dictionaries; see docs/variables.md",
+        ),
+        (
+            "temporal_workers",
+            {"temporal_worker_deployments": ["abc"]},
+            "temporal_worker_deployments of a1: must be a list of dictionaries; see docs/variables.md",
+        ),
+        (
+            "postgresql",
+            {"patroni_config_overrides": {"bootstrap": None}},
+            "patroni_config_overrides.bootstrap of a1: has no value; correct it or take it out",
+        ),
+        (
+            "postgresql",
+            {"patroni_config_overrides": "fast"},
+            "patroni_config_overrides of a1: must be a dictionary; correct it or take it out",
+        ),
+        (
+            "postgresql",
+            {"patroni_config_overrides": {"bootstrap": {"dcs": {"synchronous_node_count": "two"}}}},
+            "patroni_config_overrides.bootstrap.dcs.synchronous_node_count of a1: 'two' must be a number from 1 on; "
+            "correct it or take it out",
+        ),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_with_its_variable_and_host(
+    group: str, variables: dict[str, Any], message: str
+) -> None:
+    groups = placed(group, 1, 1, 1)
+    with pytest.raises(TopologyError) as refusal:
+        report(groups, "ha_cassandra", hostvars=dict.fromkeys(groups[group], variables))
+    assert str(refusal.value) == message
 
 
 def test_postgresql_needs_etcd_to_fail_over() -> None:
