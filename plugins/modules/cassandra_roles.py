@@ -13,8 +13,9 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Makes O(login_user) a superuser with O(login_password), logging in as the user with which a new ring begins, and
     then takes from that user its login and its rights.
-  - Makes the described roles. Permissions on keyspaces that are not described are revoked; those that Cassandra gives
-    the maker of a table stay.
+  - Makes the described roles. They are no superusers, no roles are granted to them, and permissions that are not
+    described are revoked, whatever they are on; those on the tables of its keyspace stay with a role that may CREATE
+    there, because Cassandra gives them to whoever makes a table.
   - A password is changed when the role cannot log in with it.
 attributes:
   check_mode:
@@ -78,13 +79,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra_client
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra_access, _cassandra_client
 
 if TYPE_CHECKING:
+    from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra_access import Action
     from cassandra.cluster import Session
-
-Action = tuple[str, str]
-"""What people read, and the statement that does it."""
 
 
 def administrator(module: AnsibleModule) -> Iterator[Action]:
@@ -114,9 +113,11 @@ def described(module: AnsibleModule, session: Session, role: dict[str, Any]) -> 
     """Yield what makes one role as it is described."""
     name = _cassandra_client.identifier(role["name"])
     password = _cassandra_client.literal(role["password"])
-    exists = _cassandra_client.rows(session, "SELECT role FROM system_auth.roles WHERE role = %s", role["name"])
-    permissions: dict[str, set[str]] = {}
-    if not exists:
+    found = _cassandra_client.rows(
+        session, "SELECT is_superuser, member_of FROM system_auth.roles WHERE role = %s", role["name"]
+    )
+    held = _cassandra_access.Held()
+    if not found:
         yield (
             f"role {role['name']} exists",
             f"CREATE ROLE {name} WITH SUPERUSER = false AND LOGIN = true AND PASSWORD = {password}",
@@ -125,28 +126,15 @@ def described(module: AnsibleModule, session: Session, role: dict[str, Any]) -> 
         if not _cassandra_client.accepts(module, role["name"], role["password"]):
             yield (
                 f"role {role['name']} has another password",
-                f"ALTER ROLE {name} WITH SUPERUSER = false AND LOGIN = true AND PASSWORD = {password}",
+                f"ALTER ROLE {name} WITH LOGIN = true AND PASSWORD = {password}",
             )
-        for row in _cassandra_client.rows(session, f"LIST ALL PERMISSIONS OF {name} NORECURSIVE"):
-            permissions.setdefault(row.resource, set()).add(row.permission)
-    mine = f"<keyspace {role['keyspace']}>"
-    wanted = {permission.upper() for permission in role["permissions"]}
-    keyspace = _cassandra_client.identifier(role["keyspace"])
-    for permission in sorted(wanted - permissions.get(mine, set())):
-        yield (
-            f"role {role['name']} has {permission} on {role['keyspace']}",
-            f"GRANT {permission} ON KEYSPACE {keyspace} TO {name}",
+        listed = _cassandra_client.rows(session, f"LIST ALL PERMISSIONS OF {name} NORECURSIVE")
+        held = _cassandra_access.Held(
+            is_superuser=bool(found[0].is_superuser),
+            roles=frozenset(found[0].member_of or ()),
+            permissions=_cassandra_access.granted_to(role["name"], listed),
         )
-    for resource, held in sorted(permissions.items()):
-        if resource == "<all keyspaces>" or resource.startswith("<keyspace "):
-            target = "ALL KEYSPACES"
-            if resource != "<all keyspaces>":
-                target = f"KEYSPACE {_cassandra_client.identifier(resource[len('<keyspace ') : -1])}"
-            for permission in sorted(held - (wanted if resource == mine else set())):
-                yield (
-                    f"role {role['name']} has no {permission} on {resource}",
-                    f"REVOKE {permission} ON {target} FROM {name}",
-                )
+    yield from _cassandra_access.changes(role["name"], role["keyspace"], role["permissions"], held)
 
 
 def main() -> None:
@@ -185,8 +173,11 @@ def main() -> None:
     if session is not None and not (session.is_bootstrap and module.check_mode):
         with _cassandra_client.connection(module) as session:
             act(session, lock_default(session))
-            for role in module.params["roles"]:
-                act(session, described(module, session, role))
+            try:
+                for role in module.params["roles"]:
+                    act(session, described(module, session, role))
+            except _cassandra_access.UnknownResourceError as error:
+                module.fail_json(msg=f"Cassandra: {error}")
     module.exit_json(
         changed=bool(done),
         actions=done,
