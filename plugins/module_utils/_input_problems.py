@@ -33,6 +33,27 @@ HIGHEST_PORT = 65535
 SSH_PORT = 22
 HIGHEST_VIRTUAL_ROUTER_ID = 255
 OLDEST_MINOR = (1, 29)
+# Settings of cassandra.yaml that others than the node go by, and what to set instead. With other values the ring is not
+# founded, or not the one that the report judges; the role does not see data that there are; or nobody gets in.
+DECIDED_BY_CASSANDRA = {
+    "cluster_name": "temporal_cluster_name",
+    "num_tokens": "cassandra_tokens_per_node",
+    "allocate_tokens_for_local_replication_factor": "cassandra_replication_factor",
+    "initial_token": "",
+    "auto_bootstrap": "",
+    "partitioner": "",
+    "endpoint_snitch": "cassandra_datacenter and cassandra_rack",
+    "seed_provider": "",
+    "listen_address": "temporal_address",
+    "rpc_address": "temporal_address",
+    "storage_port": "temporal_ports.cassandra_peer",
+    "native_transport_port": "temporal_ports.cassandra",
+    "data_file_directories": "cassandra_data_directory",
+    "commitlog_directory": "cassandra_data_directory",
+    "authenticator": "",
+    "authorizer": "",
+    "role_manager": "",
+}
 # Hashing spreads shards by chance: of 16 over three servers one got none, and its history service never became SERVING.
 # With 8 for each, the chance of that is about e^-8 a server.
 SHARDS_PER_SERVER = 8
@@ -77,6 +98,7 @@ def input_problems(cluster: Cluster) -> Iterator[str]:
         _authorization_problems,
         _secret_problems,
         _override_problems,
+        _decided_problems,
         _port_problems,
         _namespace_problems,
         _worker_problems,
@@ -240,6 +262,16 @@ def _override_problems(cluster: Cluster) -> Iterator[str]:
                         f"{name}{cluster.where(hosts)}: {setting} looks like a secret, which diffs would show; put it "
                         "into a file on the host or the environment of the service, and name that here"
                     )
+
+
+def _decided_problems(cluster: Cluster) -> Iterator[str]:
+    for overrides, hosts in cluster.values("cassandra_config_overrides"):
+        for setting in filter(overrides.__contains__, DECIDED_BY_CASSANDRA):
+            instead = DECIDED_BY_CASSANDRA[setting]
+            yield (
+                f"cassandra_config_overrides{cluster.where(hosts)}: {setting} is decided by the role; "
+                + (f"set {instead} instead" if instead else "take it out")
+            )
 
 
 def secret_settings(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:  # noqa: ANN401

@@ -32,6 +32,8 @@ DAYS_OF_DELETIONS = 10
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
+# A rack or a data centre, between the blanks of a line of nodetool status.
+_RING_NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 # az-c, AZ_C and azc, but not azure.
 _ZONE_SLIP = re.compile(r"az(?:[^a-z0-9]+|(?=.$))(.+)", re.IGNORECASE)
@@ -129,18 +131,22 @@ def _claim_problems(cluster: Cluster) -> Iterator[str]:
     profile = cluster.value("temporal_profile")
     told = list(_standby_problems(cluster, profile))
     yield from told
+    groups = cluster.groups
     if profile == "ha_cassandra" and cluster.members("cassandra"):
         yield from _ring_problems(cluster)
+        if copies := list(_copy_problems(cluster)):
+            yield from copies
+            groups = {**groups, cluster.group("cassandra"): []}
     if profile not in HA_PROFILES:
         return
-    # Of what is told already, the claim is judged as if it were mended.
+    # Of what is told already, the claim is judged as if it were mended; a ring without nodes is no point of failure.
     variables: dict[str, dict[str, Any]] = {host: {} for host in cluster.hosts}
     for name in VARIABLES:
         if not (told and name in _patroni.VARIABLES):
             for host, value in cluster.by_host(name).items():
                 variables[host][name] = value
     vip = cluster.value("temporal_vip") or "missing"
-    report = spof_report(cluster.groups, variables, profile, vip=vip, tiers=cluster.tiers)
+    report = spof_report(groups, variables, profile, vip=vip, tiers=cluster.tiers)
     few_zones = len(_used_zones(cluster)) < ZONES_OF_HA
     for point in report["single_points_of_failure"]:
         if few_zones and point["kind"] == "az" and set(TIERS_OF_MAJORITIES).issuperset(point["tiers"]):
@@ -174,11 +180,49 @@ def _standby_problems(cluster: Cluster, profile: str) -> Iterator[str]:
         yield f"{setting}{'' if len(hosts) == len(members) else f' on {listed(hosts)}'}: {fault}"
 
 
+def _copy_problems(cluster: Cluster) -> Iterator[str]:
+    """Yield why the nodes cannot hold as many copies of every row as it takes to lose a node, or a zone."""
+    nodes = cluster.members("cassandra")
+    racks = [rack for mine in _racks(cluster).values() for rack in mine]
+    zones = len(_used_zones(cluster))
+    factors = cluster.by_host("cassandra_replication_factor")
+    for factor in dict.fromkeys(factors[node] for node in nodes if node in factors):
+        if factor < REPLICAS_OF_HA:
+            yield (
+                f"cassandra_replication_factor: {factor} cannot keep a quorum without one node; profile ha_cassandra "
+                f"needs at least {REPLICAS_OF_HA}"
+            )
+        elif problem := replication_problem(factor, nodes, racks, zones=zones):
+            yield problem
+
+
+def _ring_name_problems(cluster: Cluster) -> Iterator[str]:
+    """Yield the names of racks and data centres that could not be read from what ``nodetool`` shows of the ring."""
+    own = cluster.by_host("cassandra_rack")
+    hosts_by_name: dict[tuple[str, str], list[str]] = {}
+    for node, racks in _racks(cluster).items():
+        for rack in racks:
+            hosts_by_name.setdefault(("cassandra_rack" if own.get(node) else "zone", rack), []).append(node)
+    for datacenter, hosts in cluster.values("cassandra_datacenter"):
+        hosts_by_name.setdefault(("cassandra_datacenter", datacenter), []).extend(hosts)
+    for (option, name), hosts in hosts_by_name.items():
+        if not _RING_NAME.fullmatch(name):
+            yield (
+                f"{option} of {listed(hosts)}: {name!r} must be letters, digits, '_', '.' and '-', or the ring could "
+                "not be read; rename it"
+            )
+
+
+def _racks(cluster: Cluster) -> dict[str, list[str]]:
+    """The rack of each node of Cassandra: its own or its zone, of which it may wrongly have none or several."""
+    own = cluster.by_host("cassandra_rack")
+    return {
+        node: [own[node]] if own.get(node) else cluster.zones_of.get(node, []) for node in cluster.members("cassandra")
+    }
+
+
 def _ring_problems(cluster: Cluster) -> Iterator[str]:
     nodes = cluster.members("cassandra")
-    own = cluster.by_host("cassandra_rack")
-    zones = len(_used_zones(cluster))
-    racks = {own.get(node) or zone for node in nodes for zone in cluster.zones_of.get(node, [])}
     for option in OF_RING:
         nodes_by_value: dict[Any, list[str]] = {}
         values = cluster.by_host(option)
@@ -187,14 +231,7 @@ def _ring_problems(cluster: Cluster) -> Iterator[str]:
         if len(nodes_by_value) > 1:
             seen = "; ".join(f"{value} on {listed(those)}" for value, those in nodes_by_value.items())
             yield f"{option}: nodes differ ({seen}); set it once for the group {cluster.group('cassandra')}"
-    for factor, _ in cluster.values("cassandra_replication_factor"):
-        if factor < REPLICAS_OF_HA:
-            yield (
-                f"cassandra_replication_factor: {factor} cannot keep a quorum without one node; profile ha_cassandra "
-                f"needs at least {REPLICAS_OF_HA}"
-            )
-        if problem := replication_problem(factor, nodes, racks, zones=zones):
-            yield problem
+    yield from _ring_name_problems(cluster)
     for tokens, hosts in cluster.values("cassandra_tokens_per_node"):
         if tokens < 1:
             yield f"cassandra_tokens_per_node{cluster.where(hosts)}: {tokens} must be at least 1; 16 suits most rings"

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.zerospof.temporal.plugins.lookup import argument_specs
-from ansible_collections.zerospof.temporal.plugins.module_utils import _inventory
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _inventory
 from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import Unresolved
-from ansible_collections.zerospof.temporal.plugins.module_utils._input_problems import CASSANDRA_SECRETS, SECRETS
+from ansible_collections.zerospof.temporal.plugins.module_utils._input_problems import (
+    CASSANDRA_SECRETS,
+    DECIDED_BY_CASSANDRA,
+    SECRETS,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -381,23 +385,90 @@ def test_five_replicas_on_three_nodes_a_zone_are_told_what_to_change() -> None:
     assert all("or at least 5 racks (cassandra_rack) with at most 2 in a zone" in problem for problem in found)
 
 
+def without_quorum(factor: int) -> str:
+    """What preflight says of a replication factor that bears no loss."""
+    return (
+        f"cassandra_replication_factor: {factor} cannot keep a quorum without one node; profile ha_cassandra needs at "
+        "least 3"
+    )
+
+
 @pytest.mark.parametrize(
-    ("nodes", "factor", "message"),
+    ("nodes", "factor", "problem"),
     [
-        ({"az_a": 1, "az_b": 1, "az_c": 1}, 1, "cassandra_replication_factor: 1 cannot keep a quorum without one node"),
-        ({"az_a": 1, "az_b": 1, "az_c": 1}, 5, "cassandra_replication_factor: 5, but there are 3 nodes"),
+        ({"az_a": 1, "az_b": 1, "az_c": 1}, 1, without_quorum(1)),
+        ({"az_a": 2, "az_b": 2, "az_c": 2}, 2, without_quorum(2)),
+        ({"az_a": 1, "az_b": 1}, 2, without_quorum(2)),
+        (
+            {"az_a": 1, "az_b": 1, "az_c": 1},
+            5,
+            "cassandra_replication_factor: 5, but there are 3 nodes (node-a-0, node-b-0, node-c-0); add nodes or lower "
+            "the factor",
+        ),
         (
             {"az_a": 2, "az_b": 2},
             3,
-            "cassandra_replication_factor: 3, but the nodes are in 2 racks (az_a, az_b): without one of them",
+            "cassandra_replication_factor: 3, but the nodes are in 2 racks (az_a, az_b): without one of them ranges "
+            "have no quorum; put nodes into 3 az_* groups",
         ),
-        ({"az_a": 3, "az_b": 3, "az_c": 3}, 5, "az_a: profile ha_cassandra promises no single point of failure"),
     ],
 )
-def test_a_replication_factor_that_racks_cannot_hold_is_refused(
-    nodes: dict[str, int], factor: int, message: str
-) -> None:
-    assert any(problem.startswith(message) for problem in cassandra(nodes, factor))
+def test_copies_that_the_ring_cannot_hold_are_told_once(nodes: dict[str, int], factor: int, problem: str) -> None:
+    """And not that every node, or every zone, is a point of failure then."""
+    assert cassandra(nodes, factor) == [problem]
+
+
+def test_what_more_copies_would_not_mend_is_told_beside_them() -> None:
+    def change(groups: Groups, hostvars: HostVars) -> None:
+        groups["cassandra"] = list(HOSTS)
+        groups["postgresql"] = groups["etcd"] = ["one"]
+        for host in hostvars.values():
+            host |= {"temporal_profile": "ha_cassandra", "cassandra_replication_factor": 2}
+
+    [copies, point] = after(change)
+    assert copies == without_quorum(2)
+    assert "one: profile ha_cassandra promises no single point of failure" in point
+    assert "(postgresql, etcd)" in point
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("cassandra_rack", "az_a rack"),
+        ("cassandra_rack", "räck"),
+        ("cassandra_datacenter", "dc 1"),
+        ("cassandra_datacenter", ""),
+    ],
+)
+def test_a_name_in_the_ring_that_nodetool_cannot_show_is_refused(option: str, name: str) -> None:
+    def change(groups: Groups, hostvars: HostVars) -> None:
+        groups["cassandra"] = list(HOSTS)
+        for number, host in enumerate(hostvars.values()):
+            of_all = name if option == "cassandra_datacenter" else f"{name}{number}"
+            host |= {"temporal_profile": "ha_cassandra", option: of_all}
+
+    found = after(change)
+    assert found
+    assert all("must be letters, digits, '_', '.' and '-', or the ring could not" in problem for problem in found)
+
+
+def test_a_zone_that_is_no_name_of_a_rack_is_refused() -> None:
+    def change(groups: Groups, hostvars: HostVars) -> None:
+        groups["az_a rack"] = groups.pop("az_a")
+        groups["cassandra"] = list(HOSTS)
+        for host in hostvars.values():
+            host["temporal_profile"] = "ha_cassandra"
+
+    assert after(change) == [
+        "zone of one: 'az_a rack' must be letters, digits, '_', '.' and '-', or the ring could not be read; rename it"
+    ]
+
+
+@pytest.mark.parametrize("name", ["az_a", "rack-1.b", "R1"])
+def test_a_rack_that_preflight_accepts_is_read_from_nodetool(name: str) -> None:
+    line = f"UN  192.0.2.11  1.2 MiB  16  50.0%  aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee  {name}\n"
+    [node] = _cassandra.parse_status(f"Datacenter: {name}\n{line}")
+    assert (node.rack, node.datacenter) == (name, name)
 
 
 def test_a_ring_without_nodes_is_told_once() -> None:
@@ -712,6 +783,30 @@ def test_settings_that_hold_no_secret_are_not_refused(overrides: dict[str, Any])
     assert with_inputs(temporal_server_config_overrides=overrides) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [
+        ("num_tokens", "set cassandra_tokens_per_node instead"),
+        ("endpoint_snitch", "set cassandra_datacenter and cassandra_rack instead"),
+        ("initial_token", "take it out"),
+    ],
+)
+def test_what_the_role_of_cassandra_decides_is_refused_in_overrides(setting: str, remedy: str) -> None:
+    assert with_inputs(cassandra_config_overrides={"concurrent_reads": 4, setting: 1}) == [
+        f"cassandra_config_overrides: {setting} is decided by the role; {remedy}"
+    ]
+
+
+def test_what_is_said_to_be_decided_by_the_role_of_cassandra_is() -> None:
+    """And what is named instead is something that can be set."""
+    variables = yaml.safe_load((PROJECT / "roles/cassandra/vars/main.yml").read_text())
+    first = variables["__cassandra_first_settings"].values()
+    assert set(DECIDED_BY_CASSANDRA) <= {*variables["__cassandra_config"], *(name for of in first for name in of)}
+    named = {word.partition(".") for word in " and ".join(filter(None, DECIDED_BY_CASSANDRA.values())).split(" and ")}
+    assert {name for name, _, _ in named} <= OPTIONS
+    assert {port for _, _, port in named if port} <= PORTS.keys()
+
+
 @pytest.mark.parametrize("name", ["temporal_ui_config_overrides", "temporal_worker_config_overrides"])
 def test_overrides_that_no_diff_shows_may_hold_secrets(name: str) -> None:
     assert with_inputs(**{name: {"auth": {"clientSecret": "x9"}}}) == []
@@ -742,6 +837,10 @@ def test_whatever_a_secret_is_it_stands_in_no_message(secret: str) -> None:
             {"ui": PORTS["patroni"]},
             "temporal_ports: ui, patroni are all 8008 on one, two, three; give each its own port",
         ),
+        (
+            {"ui": 7199},
+            "temporal_ports: ui, cassandra_jmx are all 7199 on one, two, three; give each its own port",
+        ),
         ({"ui": 22}, "temporal_ports.ui: 22 belongs to SSH; choose another"),
         ({"ui": 70000}, "temporal_ports.ui: 70000 must be a number between 1 and 65535"),
         ({"ui": "8081"}, "temporal_ports.ui: '8081' must be a number between 1 and 65535"),
@@ -749,7 +848,11 @@ def test_whatever_a_secret_is_it_stands_in_no_message(secret: str) -> None:
     ],
 )
 def test_a_port_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
-    assert message in with_inputs(temporal_ports=PORTS | change)
+    groups, hostvars = sound()
+    groups["cassandra"] = list(HOSTS)
+    for host in hostvars.values():
+        host |= {"temporal_profile": "ha_cassandra", "temporal_ports": PORTS | change}
+    assert message in problems(groups, hostvars)
 
 
 def test_one_number_may_serve_the_host_and_the_virtual_address() -> None:
