@@ -66,8 +66,8 @@ class TokenRing:
     ends at its token, and the first begins after the last.
 
     Raises:
-        ValueError: there is no member, a member has no token, two have the same token or name, or the factor is not
-            positive.
+        ValueError: there is no member, a member has no token, a token is out of range, two have the same token or name,
+            or the factor is not positive.
     """
 
     def __init__(self, members: Sequence[RingMember], replication_factor: int) -> None:
@@ -83,10 +83,15 @@ class TokenRing:
             raise ValueError("a ring has at least one node and one replica")
         if idle := [member.name for member in self.members if not member.tokens]:
             raise ValueError(f"a node of a ring has tokens, but not {', '.join(idle)}")
+        # Founders of one name would have the same tokens, too.
+        names = Counter(member.name for member in self.members)
+        if several := [name for name, many in names.items() if many > 1]:
+            raise ValueError(f"two nodes of a ring cannot have the same name: {', '.join(several)}")
+        highest = _cassandra.FIRST_TOKEN + _cassandra.TOKENS - 1
+        if self.tokens[0] < _cassandra.FIRST_TOKEN or self.tokens[-1] > highest:
+            raise ValueError(f"tokens of a ring are from {_cassandra.FIRST_TOKEN} to {highest}")
         if len(set(self.tokens)) < len(self.tokens):
             raise ValueError("two nodes of a ring cannot have the same token")
-        if len({member.name for member in self.members}) < len(self.members):
-            raise ValueError("two nodes of a ring cannot have the same name")
 
     def _walk(self, owners: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the replicas of the range that ends at each token, by its owner.
@@ -371,10 +376,17 @@ def _member(member: Mapping[str, Any], tokens: Iterable[int | str]) -> RingMembe
         name=str(member["name"]),
         zone=str(member.get("zone") or ""),
         rack=_cassandra.rack_of(member),
-        tokens=tuple(sorted(int(token) for token in tokens)),
+        tokens=_tokens(str(member["name"]), tokens),
         is_up=bool(member.get("is_up", True)),
         address=str(member.get("address") or ""),
     )
+
+
+def _tokens(name: str, tokens: Iterable[int | str]) -> tuple[int, ...]:
+    try:
+        return tuple(sorted(int(token) for token in tokens))
+    except (TypeError, ValueError):
+        raise ValueError(f"the tokens of {name} must be a list of numbers") from None
 
 
 def live_members(
@@ -425,8 +437,22 @@ def ring_safety(
     ``members`` have ``tokens``, or get those of founders when ``tokens_per_node`` is given.
 
     Raises:
-        ValueError: there is no such ring, no node of a name in ``lost``, or one of ``sizes`` is not positive.
+        ValueError: there is no such ring, no node of a name in ``lost``, one of ``sizes`` is not positive, or a value
+            is of a wrong type.
     """
+    numbers = {
+        "replication_factor": replication_factor,
+        "history_shards": history_shards,
+        "tokens_per_node": tokens_per_node,
+    }
+    for option, number in numbers.items():
+        if not isinstance(number, int):
+            raise ValueError(f"{option} must be a number, not {number!r}")
+    for member in members:
+        if not member.get("name"):
+            raise ValueError("a node has no name")
+        if not (member.get("rack") or member.get("zone")):
+            raise ValueError(f"{member['name']} has neither a zone nor a rack")
     if tokens_per_node:
         founders = _cassandra.founding_tokens(members, tokens_per_node)
         members = [{**one, "tokens": founders[str(one["name"])]} for one in members]

@@ -87,3 +87,13 @@ def test_an_entry_point_that_nobody_validated_before_is_found() -> None:
     first = next(play for play in SITE if play.get("name") == "A majority of etcd members decides who is primary")
     alone = {**first, "tasks": [task for task in first["tasks"] if task["name"] == "The etcd ring is healthy"]}
     assert ("etcd", "health", "etcd_members") in unchecked([alone])
+
+
+@pytest.mark.parametrize("playbook", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
+def test_a_file_that_somebody_names_may_begin_with_the_home_directory(playbook: Path) -> None:
+    """The shell leaves the ~ alone in -e placement_file=~/placement.json."""
+    for play in yaml.safe_load(playbook.read_text(encoding="utf-8")):
+        for task in play.get("tasks", ()):
+            place = str(task.get("ansible.builtin.copy", {}).get("dest", ""))
+            if "{{" in place:
+                assert "expanduser" in place, task["name"]

@@ -92,7 +92,9 @@ def test_replicas_are_distinct_and_spread_over_racks(made: tuple[list[ring.RingM
         ([ring.RingMember("a", "z", "r", (1,))], 0, "at least one node and one replica"),
         ([ring.RingMember("a", "z", "r", ())], 3, "a node of a ring has tokens, but not a"),
         ([ring.RingMember("a", "z", "r", (1,)), ring.RingMember("b", "z", "r", (1,))], 3, "the same token"),
-        ([ring.RingMember("a", "z", "r", (1,)), ring.RingMember("a", "z", "r", (2,))], 3, "the same name"),
+        ([ring.RingMember("a", "z", "r", (1,)), ring.RingMember("a", "z", "r", (2,))], 3, "the same name: a"),
+        ([ring.RingMember("a", "z", "r", (HIGHEST + 1,))], 1, f"tokens of a ring are from {LOWEST} to {HIGHEST}"),
+        ([ring.RingMember("a", "z", "r", (LOWEST - 1, 0))], 1, f"tokens of a ring are from {LOWEST} to {HIGHEST}"),
     ],
 )
 def test_what_is_no_ring_is_refused(members: list[ring.RingMember], factor: int, complaint: str) -> None:
@@ -404,6 +406,30 @@ def test_a_question_that_has_no_answer_ends_the_play_with_the_reason(
 ) -> None:
     with pytest.raises(AnsibleFilterError, match=f"ring_safety: .*{complaint}"):
         FilterModule().filters()["ring_safety"](FOUNDERS, 3, **options)
+
+
+@pytest.mark.parametrize(
+    ("members", "factor", "options", "complaint"),
+    [
+        ([{"name": "a", "tokens": [1]}], 1, {}, "a has neither a zone nor a rack"),
+        ([{"zone": "y", "tokens": [1]}], 1, {}, "a node has no name"),
+        ([{"name": "a", "zone": "y", "tokens": [1]}], "3", {}, "replication_factor must be a number, not '3'"),
+        ([{"name": "a", "zone": "y"}], 3, {"tokens_per_node": "16"}, "tokens_per_node must be a number, not '16'"),
+        ([{"name": "a", "zone": "y", "tokens": ["x"]}], 1, {}, "the tokens of a must be a list of numbers"),
+        ([{"name": "a", "zone": "y", "tokens": [str(HIGHEST + 1)]}], 1, {}, f"are from {LOWEST} to {HIGHEST}"),
+        (
+            [{"name": "a", "zone": "y"}, {"name": "a", "zone": "z"}],
+            1,
+            {"tokens_per_node": 4},
+            "two nodes of a ring cannot have the same name: a",
+        ),
+    ],
+)
+def test_what_cannot_be_a_question_about_a_ring_ends_the_play_with_the_reason(
+    members: list[dict[str, object]], factor: object, options: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(AnsibleFilterError, match=f"ring_safety: .*{complaint}$"):
+        FilterModule().filters()["ring_safety"](members, factor, **options)
 
 
 def test_sets_of_other_sizes_are_judged_when_asked() -> None:

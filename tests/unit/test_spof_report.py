@@ -381,6 +381,16 @@ def test_cassandra_keeps_a_quorum_of_every_range(
     assert survives(tier(report(groups, "ha_cassandra", hostvars=hostvars), "cassandra")) == expected
 
 
+def test_the_remedy_for_too_few_copies_names_their_number() -> None:
+    groups = placed("cassandra", 1, 1, 1)
+    hostvars = {host: {"cassandra_replication_factor": 1} for host in groups["cassandra"]}
+    [point, *_] = report(groups, "ha_cassandra", hostvars=hostvars)["single_points_of_failure"]
+    assert point["remedy"] == (
+        "have in group cassandra the same number of nodes in each of three zones, and set "
+        "cassandra_replication_factor: 3"
+    )
+
+
 def test_two_racks_in_a_zone_keep_five_replicas_through_its_loss() -> None:
     groups = placed("cassandra", 4, 4, 2)
     racks = {host: f"{host[0]}-{int(host[1]) % 2 if host[0] != 'c' else 0}" for host in groups["cassandra"]}
