@@ -77,6 +77,10 @@ molecule: deps ## Test one role on lab hosts: make molecule ROLE=etcd
 chaos: deps ## Break the lab case by case and judge each: make chaos CASE=primary-host RUNS=3
 	@python -m tests.chaos.run --running $(LAB) --profile $(PROFILE) --runs $(RUNS) $(addprefix --case ,$(CASE))
 
+.PHONY: baseline
+baseline: deps ## Break Airflow with Celery and Redis on hosts of its own: make baseline EXPERIMENT=broker RUNS=3
+	@python -m tests.baseline.run --runs $(RUNS) $(addprefix --experiment ,$(EXPERIMENT))
+
 .PHONY: docs
 docs: deps ## Write what is generated of the documentation
 	@python -m tests.docs --write

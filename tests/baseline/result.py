@@ -33,8 +33,8 @@ class Outcome:
 
     ``started`` is UTC in ISO 8601. ``gap`` is the longest time in seconds between two jobs that ended one after the
     other, of the queue that suffered most, and ``gap_from`` when it began, counted from the fault. Of ``jobs`` accepted
-    ones, ``lost`` never ran to their end without somebody's help, ``duplicated`` ran more than once, and ``stuck`` are
-    shown as running although nothing runs them.
+    ones, ``lost`` never ran to their end without somebody's help, ``duplicated`` ran to it more than once, and
+    ``stuck`` were shown as waiting or running although nothing ran them, for a while or for good.
     """
 
     experiment: str
