@@ -190,7 +190,7 @@ def run_once(experiment: str, view: View, settle_seconds: float) -> Outcome:
                     raise FaultError(f"{target.command}: it came back by itself before its time")
                 if queue and not victims & under_way(ledger.books(), queue):
                     raise FaultError(f"{target.command}: no task was in the middle any more")
-            healed = time.time()
+                healed = time.time()
             said(f"   brought back after {healed - fault:.0f} s")
             with contextlib.suppress(UnsettledError):
                 until("jobs end again", lambda: ended(healed, RESUMED_ENDS), RESUME_SECONDS)
