@@ -91,6 +91,7 @@ SPEC: dict[str, Any] = {
     "temporal_client_networks": {"type": "list", "elements": "str", "default": []},
     "temporal_firewall_enabled": {"type": "bool", "default": False},
     "temporal_worker_deployments": {"type": "list", "elements": "dict", "default": []},
+    "cassandra_replication_factor": {"type": "int", "default": 3},
 }
 
 
@@ -138,7 +139,7 @@ def test_what_no_profile_promises_is_shown_and_not_refused() -> None:
             [*each("lb", "temporal", "db", "worker"), *each("node")],
             ["node-c"],
             "ha_cassandra",
-            "cassandra_replication_factor",
+            "cassandra_replication_factor: 3, but there are 2 nodes (node-a, node-b)",
         ),
         # The spread over zones: five members of etcd, three of which would stand in az_a.
         (
