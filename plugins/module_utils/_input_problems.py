@@ -194,7 +194,8 @@ def _authorization_problems(cluster: Cluster) -> Iterator[str]:
     unreadable: dict[str, list[str]] = {}
     for host in cluster.members("temporal_servers"):
         sources = given.get(host, {}).get("key_source_uris") or []
-        if not sources and "authorization" not in (overrides.get(host, {}).get("global") or {}):
+        own = overrides.get(host, {}).get("global")
+        if not sources and not (isinstance(own, Mapping) and "authorization" in own):
             without.append(host)
         for source in sources:
             if not source.startswith(("http://", "https://")):
@@ -318,7 +319,7 @@ def _port_clashes(cluster: Cluster, ports: Mapping[str, int], hosts: Sequence[st
     for on_host, same in hosts_by_tiers.items():
         try:
             needed = tier_ports(on_host, cluster.matrix, ports)
-        except ValueError:
+        except (TypeError, ValueError):
             # A port that is no number is a problem of its own.
             return
         names_by_socket: dict[tuple[str, int], list[str]] = {}

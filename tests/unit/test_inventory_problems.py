@@ -844,6 +844,8 @@ def test_whatever_a_secret_is_it_stands_in_no_message(secret: str) -> None:
         ({"ui": 22}, "temporal_ports.ui: 22 belongs to SSH; choose another"),
         ({"ui": 70000}, "temporal_ports.ui: 70000 must be a number between 1 and 65535"),
         ({"ui": "8081"}, "temporal_ports.ui: '8081' must be a number between 1 and 65535"),
+        ({"ui": None}, "temporal_ports.ui: None must be a number between 1 and 65535"),
+        ({"ui": [8081]}, "temporal_ports.ui: [8081] must be a number between 1 and 65535"),
         ({"uii": 8082}, "temporal_ports.uii: is no port of this collection (did you mean ui?); remove it"),
     ],
 )
@@ -869,9 +871,14 @@ def test_services_of_different_hosts_may_share_a_port() -> None:
     assert problems(groups, hostvars) == []
 
 
+@pytest.mark.parametrize("overrides", [{}, {"global": None}, {"global": 7}])
 @pytest.mark.parametrize("given", [{}, {"audience": "temporal"}, {"key_source_uris": []}])
-def test_an_authorizer_without_keys_is_refused(given: dict[str, Any]) -> None:
-    found = with_inputs(temporal_authorization_enabled=True, temporal_server_authorization=given)
+def test_an_authorizer_without_keys_is_refused(given: dict[str, Any], overrides: dict[str, Any]) -> None:
+    found = with_inputs(
+        temporal_authorization_enabled=True,
+        temporal_server_authorization=given,
+        temporal_server_config_overrides=overrides,
+    )
     assert len(found) == 1
     assert found[0].startswith(
         "temporal_server_authorization.key_source_uris: is empty, so the frontend would accept no"
