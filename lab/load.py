@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
 from lab.sample import model, workflows
@@ -23,6 +23,19 @@ from lab.view import View
 
 # A machine that carries all hosts works off in minutes what it could not do while those of a zone came back.
 GIVE_UP_SECONDS = 600
+ASK_AGAIN_SECONDS = 1
+
+
+async def outcome_of(handle: WorkflowHandle[workflows.ConfigureNetwork, model.Outcome]) -> model.Outcome:
+    """Return the result of a workflow, however often it has to be asked for.
+
+    What a workflow came to is one thing, a poll for it that ended another: the SDK repeats it after some timeouts only.
+    """
+    while True:
+        try:
+            return await handle.result()
+        except RPCError:
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
 @dataclass
@@ -91,7 +104,7 @@ class Load:
                 workflows.ConfigureNetwork.run, change, id=record.workflow_id, task_queue=task_queue
             )
             record.acknowledged = self.now
-            outcome = await asyncio.wait_for(handle.result(), GIVE_UP_SECONDS)
+            outcome = await asyncio.wait_for(outcome_of(handle), GIVE_UP_SECONDS)
             record.done = self.now
             record.right = outcome == model.expected_outcome(change)
         except Exception as error:  # every kind of failure counts here
