@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -134,19 +134,19 @@ class OneOfEachShard:
             while (await handle.query(workflows.ConfigureNetwork.progress)).stage != HOLD:
                 await asyncio.sleep(0.2)
 
-    async def approve(self, shards: set[int]) -> set[int]:
-        """Approve those of ``shards``; return the shards whose workflow did not take it."""
+    async def approve(self, shards: Iterable[int]) -> dict[int, str]:
+        """Approve those of ``shards``; return the shards whose workflow did not take it, each with the reason."""
 
-        async def is_refused(shard: int) -> bool:
+        async def refusal(shard: int) -> str:
             try:
                 await self.handles[shard].signal(workflows.ConfigureNetwork.approve, "test", rpc_timeout=TIMEOUT)
-            except RPCError:
-                return True
-            return False
+            except RPCError as error:
+                return f"{error.status.name}: {error}"
+            return ""
 
         asked = sorted(shards)
-        refused = await asyncio.gather(*(is_refused(shard) for shard in asked))
-        return set(itertools.compress(asked, refused))
+        reasons = await asyncio.gather(*(refusal(shard) for shard in asked))
+        return {shard: reason for shard, reason in zip(asked, reasons, strict=True) if reason}
 
     async def outcomes(self) -> dict[int, bool]:
         """Whether each comes to the right result, by shard."""
@@ -201,10 +201,11 @@ def test_nodes_of_two_zones_take_the_shards_that_the_model_names_until_one_is_ba
         expected = waiting.without_quorum(ring, ACROSS)
         assert expected >= named
         # A server that has just lost a part of its shards lets requests for the others wait as well, but not for good.
-        refused, deadline = set(waiting.handles), time.monotonic() + RESULT_SECONDS
-        while refused != expected and time.monotonic() < deadline:
+        deadline = time.monotonic() + RESULT_SECONDS
+        refused = await waiting.approve(waiting.handles)
+        while refused.keys() > expected and time.monotonic() < deadline:
             refused = await waiting.approve(refused)
-        assert refused == expected
+        assert refused.keys() == expected, {shard: refused[shard] for shard in refused.keys() - expected}
         lab("start-host", ACROSS[0], "--name", view.lab.name)
         until("one of them is back", lambda: view.on(asked, "nodetool status").count("\nDN ") == 1)
         until("every shard has a quorum", lambda: without_quorum(view, asked) == set())
