@@ -51,8 +51,9 @@ def contained(image: str, command: Sequence[str | Path], settings: Mapping[str, 
     return machine.podman_command(
         "run",
         "--rm",
-        # What an interrupted run leaves goes with the labs of the tests.
-        "--name=test-compatibility.newest",
+        # The next run replaces what an interrupted one left. This is no lab of the tests, all of which are removed by a
+        # test of the lab that may run beside it.
+        "--name=compatibility.newest",
         "--replace",
         "--network=host",
         *machine.container_options(),
