@@ -16,7 +16,7 @@ from tests.cluster.conftest import LiveCluster
 from tests.cluster.losses import break_for, whole_again
 
 # The arithmetic of shards is the same on every database.
-pytestmark = pytest.mark.profiles("three_machines", "ha_cassandra", whole=["basic"])
+pytestmark = pytest.mark.profiles("basic", "three_machines", "ha_cassandra")
 
 ON_CASSANDRA = pytest.mark.profiles("three_machines", "ha_cassandra")
 
@@ -100,7 +100,7 @@ def test_every_server_can_be_asked(cluster: LiveCluster, tmp_path: Path) -> None
         assert [row["workflow_id"] for row in found["workflows"]] == ["a"]
 
 
-@pytest.mark.profiles("basic", "ha_postgresql")
+@pytest.mark.profiles("basic")
 def test_without_cassandra_there_are_owners_and_no_copies(placed: tuple[dict[str, Any], str]) -> None:
     found, output = placed
     assert {tuple(row["copies"]) for row in found["workflows"]} == {()}
