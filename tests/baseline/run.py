@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -31,7 +30,7 @@ from tests.baseline.judge import gap, has_resumed, is_quiet, judge, pinned, tabl
 from tests.baseline.ledger import Ledger, LedgerError, listening, submitting
 from tests.baseline.result import DIRECTORY, EXPERIMENTS, Outcome, write
 from tests.chaos.evidence import FaultError
-from tests.chaos.run import STOPS, lab, machine, said, terminate, uninterrupted
+from tests.chaos.run import exit_code, heed_stops, lab, machine, said, uninterrupted
 from tests.chaos.whole import UnsettledError, until
 
 HERE = Path(__file__).parent
@@ -286,22 +285,17 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=DIRECTORY, help="directory for the files")
     options = parser.parse_args()
     names = [name for name in EXPERIMENTS if name in (options.experiment or EXPERIMENTS)] * options.runs
-    for number in STOPS:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, terminate)
-    try:
+    heed_stops()
+
+    def work() -> int:
         with contextlib.ExitStack() as stack:
             if options.running:
                 view = View(state.load(options.running))
             else:
                 view = stack.enter_context(system(NAME, options.subnet, options.keep))
             return 1 if run_all(names, view, options.settle, options.results) else 0
-    except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; what was broken is back", file=sys.stderr)
-        return 130
+
+    return exit_code(work, EXPECTED, "what was broken is back")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -349,6 +349,29 @@ def terminate(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def heed_stops() -> None:
+    """End at anything in ``STOPS`` as Ctrl-C does."""
+    for number in STOPS:
+        # Whoever is told to outlive its terminal (nohup) does.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, terminate)
+
+
+def exit_code(work: Callable[[], int], expected: tuple[type[Exception], ...], undone: str) -> int:
+    """Return the exit code of ``work``, also of one that ends early.
+
+    ``expected``: what ends it with its reason and 1. ``undone``: what has become of its faults when somebody stops it.
+    """
+    try:
+        return work()
+    except expected as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"interrupted; {undone}", file=sys.stderr)
+        return 130
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -362,36 +385,31 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=DIRECTORY, help="directory for the files")
     parser.add_argument("--list", action="store_true", help="only show the cases")
     options = parser.parse_args()
+    return exit_code(lambda: act(parser, options), EXPECTED, "every fault is healed")
+
+
+def act(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Do what the command line asks for; return the exit code."""
+    if not (options.list and options.profile):
+        made = profile_of(state.load(options.running).inventory)
+        if made != (options.profile or made):
+            parser.error(f"{options.running} was made from {made}, not {options.profile}")
+        options.profile = made
+    if options.list:
+        print(listing(options.profile, options.results))
+        return 0
+    if weakness := controls.weakness(state.load(options.running)):
+        parser.error(f"{options.running} was weakened by the control {weakness}: take it down")
     try:
-        if not (options.list and options.profile):
-            made = profile_of(state.load(options.running).inventory)
-            if made != (options.profile or made):
-                parser.error(f"{options.running} was made from {made}, not {options.profile}")
-            options.profile = made
-        if options.list:
-            print(listing(options.profile, options.results))
-            return 0
-        if weakness := controls.weakness(state.load(options.running)):
-            parser.error(f"{options.running} was weakened by the control {weakness}: take it down")
-        try:
-            cases = schedule(options)
-            control = controls.find(options.profile, options.control) if options.control else None
-        except KeyError as error:
-            parser.error(error.args[0])
-        quiet()
-        for number in STOPS:
-            # Whoever is told to outlive its terminal (nohup) does.
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, terminate)
-        if control:
-            return run_control(control, options.profile, options.running, controls.DIRECTORY)
-        return 1 if run_all(cases, options.profile, options.running, options.results) else 0
-    except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; every fault is healed", file=sys.stderr)
-        return 130
+        cases = schedule(options)
+        control = controls.find(options.profile, options.control) if options.control else None
+    except KeyError as error:
+        parser.error(error.args[0])
+    quiet()
+    heed_stops()
+    if control:
+        return run_control(control, options.profile, options.running, controls.DIRECTORY)
+    return 1 if run_all(cases, options.profile, options.running, options.results) else 0
 
 
 if __name__ == "__main__":

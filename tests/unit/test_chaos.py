@@ -316,6 +316,21 @@ def test_a_fault_is_healed_after_an_interruption_that_the_healing_itself_does_no
     assert done == [("x", "heal")]
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        (LabError("no lab named x"), 1, "error: no lab named x"),
+        (KeyboardInterrupt(), 130, "interrupted; every fault is healed"),
+    ],
+)
+def test_what_ends_early_says_why(capsys: pytest.CaptureFixture[str], end: BaseException, code: int, told: str) -> None:
+    def work() -> int:
+        raise end
+
+    assert run.exit_code(work, (LabError,), "every fault is healed") == code
+    assert capsys.readouterr().err == f"{told}\n"
+
+
 def test_a_fault_that_cannot_be_healed_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
