@@ -107,18 +107,13 @@ if TYPE_CHECKING:
 Replications = dict[str, dict[str, str]]
 
 
-def repaired(session: Session, table: str) -> dict[str, str]:
-    """Return what the table of repairs holds; nothing where it is not there yet."""
-    keyspace, name = table.split(".")
-    query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
-    if session.execute(query, (keyspace, name)).one() is None:
-        return {}
-    return {row.name: row.generation for row in _cassandra_client.rows(session, f"SELECT * FROM {quoted(table)}")}
+Path = tuple[str, ...]
+"""A table: its keyspace and its name."""
 
 
-def quoted(table: str) -> str:
-    """Return the name of a table with its keyspace as CQL has it."""
-    return ".".join(_cassandra_client.identifier(part) for part in table.split("."))
+def quoted(table: Path) -> str:
+    """Return the name of a table as CQL has it."""
+    return ".".join(map(_cassandra_client.identifier, table))
 
 
 def require_every_node(module: AnsibleModule) -> None:
@@ -171,9 +166,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = {row["name"]: _cassandra.replication(row["replication"]) for row in module.params["keyspaces"]}
-    missing = {
+    missing: dict[Path, str] = {
         (row["name"], table): columns for row in module.params["keyspaces"] for table, columns in row["tables"].items()
     }
+    repairs: Path = tuple(module.params["repairs_table"].split("."))
     nodes = [member["name"] for member in module.params["members"]]
     present: Replications = {}
     steps: Replications = {}
@@ -183,9 +179,11 @@ def main() -> None:
             query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
             present = {row.keyspace_name: dict(row.replication) for row in _cassandra_client.rows(session, query)}
             query = "SELECT keyspace_name, table_name FROM system_schema.tables"
-            for row in _cassandra_client.rows(session, query):
-                missing.pop((row.keyspace_name, row.table_name), None)
-            due = _cassandra.unrepaired(nodes, repaired(session, module.params["repairs_table"]))
+            tables = {(row.keyspace_name, row.table_name) for row in _cassandra_client.rows(session, query)}
+            missing = {table: columns for table, columns in missing.items() if table not in tables}
+            if repairs in tables:
+                noted = _cassandra_client.rows(session, f"SELECT name, generation FROM {quoted(repairs)}")
+                due = _cassandra.unrepaired(nodes, {row.name: row.generation for row in noted})
         changes = {name: after for name, after in wanted.items() if present.get(name) != after}
         steps = {
             name: _cassandra.next_replication(present[name], after)
@@ -195,15 +193,16 @@ def main() -> None:
         reached = present
         at_once = {name: after for name, after in changes.items() if name not in steps}
         if session is not None and not module.check_mode:
-            if steps and not due:
+            takes_a_step = steps and not due
+            if takes_a_step:
                 require_every_node(module)
             replicate(session, at_once, present)
-            for path, columns in missing.items():
-                session.execute(f"CREATE TABLE {quoted('.'.join(path))} ({columns})")
-            if steps and not due:
+            for table, columns in missing.items():
+                session.execute(f"CREATE TABLE {quoted(table)} ({columns})")
+            if takes_a_step:
                 # Before the change: one that is noted and did not happen costs a repair, and not rows.
                 session.execute(
-                    f"INSERT INTO {quoted(module.params['repairs_table'])} (name, generation) VALUES (%s, %s)",
+                    f"INSERT INTO {quoted(repairs)} (name, generation) VALUES (%s, %s)",
                     (_cassandra.THE_RING, str(uuid.uuid4())),
                 )
                 replicate(session, steps, present)
@@ -224,8 +223,8 @@ def main() -> None:
             for name, after in changes.items()
         ]
         + [
-            {"after_header": f"table {'.'.join(path)}", "before": "", "after": f"{columns}\n"}
-            for path, columns in missing.items()
+            {"after_header": f"table {'.'.join(table)}", "before": "", "after": f"{columns}\n"}
+            for table, columns in missing.items()
         ],
     )
 
