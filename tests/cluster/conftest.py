@@ -50,6 +50,7 @@ ORDER = (
     "test_placement.py",
     "test_backup.py",
     "test_database_loss.py",
+    "test_chaos.py",
     "test_rolling_restart.py",
     "test_rollout.py",
     "test_drill.py",

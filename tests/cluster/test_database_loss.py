@@ -1,4 +1,4 @@
-"""What the PostgreSQL cluster bears while clients go on: the death of the primary's host, and the loss of etcd."""
+"""What the PostgreSQL cluster bears while clients go on: the loss of etcd as a whole."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from lab.view import View
-from tests.chaos.whole import database_is_whole, replicas, until
-from tests.cluster.conftest import lab
-from tests.cluster.losses import break_for, nothing_lost, whole_again
+from tests.chaos.whole import database_is_whole
+from tests.cluster.losses import nothing_lost, whole_again
 
 pytestmark = pytest.mark.profiles("ha_postgresql")
 
@@ -52,17 +51,3 @@ def test_without_etcd_the_primary_stays_and_every_acknowledged_workflow_complete
         meanwhile = view.database_primary()
     assert served, made.summary()
     assert meanwhile == view.database_primary() == before
-
-
-@pytest.mark.usefixtures("whole")
-def test_every_acknowledged_workflow_completes_when_the_host_of_the_primary_dies(view: View) -> None:
-    old = view.database_primary()
-    with nothing_lost(view, f"kill-host {old}, the primary") as made:
-        break_for(view, "kill-host", old)
-        until("another host is the primary", lambda: view.database_primary() in set(view.members("postgresql")) - {old})
-        new, promoted = view.database_primary(), made.now
-        until("workflows are acknowledged without the old primary", lambda: made.acknowledged_since(promoted) > 0)
-        assert view.answering([old]) == []
-        lab("heal", "--name", view.lab.name)
-    until(f"{old} follows {new}", lambda: old in replicas(view))
-    assert view.database_primary() == new

@@ -100,7 +100,7 @@ def test_every_server_can_be_asked(cluster: LiveCluster, tmp_path: Path) -> None
         assert [row["workflow_id"] for row in found["workflows"]] == ["a"]
 
 
-@pytest.mark.profiles("basic")
+@pytest.mark.profiles("basic", "ha_postgresql")
 def test_without_cassandra_there_are_owners_and_no_copies(placed: tuple[dict[str, Any], str]) -> None:
     found, output = placed
     assert {tuple(row["copies"]) for row in found["workflows"]} == {()}
