@@ -21,6 +21,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._ring_safety imp
     founding_ring,
     quorum,
 )
+from ansible_collections.zerospof.temporal.plugins.module_utils._text import joined, listed, percent
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import (
     REQUIRED_TIERS,
     Groups,
@@ -50,6 +51,8 @@ VARIABLES = (
     "temporal_history_shards",
 )
 DATABASE_ZONES = 3
+UNEVEN = 2
+"""A node that holds so many times the data of another is worth a hint."""
 LOSSES = {"any_one_host": "any 1 host", "any_one_az": "any 1 AZ", "any_two_hosts": "any 2 hosts"}
 ASSUMPTIONS = (
     "Every az_* group fails by itself: no two of them share power, network or storage.",
@@ -139,7 +142,7 @@ class Ring(Requirement):
         short = f"keep fewer than {self.founded.quorum} of {self.founded.ring.replication_factor} replicas"
         if not loss.ranges:
             return f"ranges can {short} once a node has joined with tokens of its own"
-        return f"{_percent(loss.ranges)} of the ranges and {len(loss.shards)} of {shards} history shards {short}"
+        return f"{percent(loss.ranges)} of the ranges and {len(loss.shards)} of {shards} history shards {short}"
 
     def shares(self, size: int) -> str:
         """See :meth:`Requirement.shares`."""
@@ -234,16 +237,7 @@ class _Inventory:
         free = [zone for zone in self.zones if zone not in used][: max(0, zones - len(used))]
         missing = zones - len(used) - len(free)
         free += ["a further az_* group"] * (missing == 1) + [f"{missing} further az_* groups"] * (missing > 1)
-        return f"have in {{groups}} {rule}" + (f": add hosts of {_and(free)}" if free else "")
-
-
-def _and(words: Iterable[str], link: str = "and") -> str:
-    *most, last = words
-    return f"{', '.join(most)} {link} {last}" if most else last
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
+        return f"have in {{groups}} {rule}" + (f": add hosts of {joined(free)}" if free else "")
 
 
 def _one_of(inventory: _Inventory, tier: str, hosts: Sequence[str], what: str, effect: str) -> Threshold:
@@ -416,7 +410,7 @@ def _verdict_host_loss(tier: Tier, size: int) -> tuple[bool, str]:
         example = need.breaking_set(size)
         if example is not None:
             left = need.breakage(frozenset(example))
-            broken += filter(None, (need.shares(size), f"without {_and(example)}, {left}" if example else left))
+            broken += filter(None, (need.shares(size), f"without {joined(example)}, {left}" if example else left))
     return not broken, "; ".join(broken or dict.fromkeys(need.rule for need in tier.requirements))
 
 
@@ -431,7 +425,7 @@ def _verdict_zone_loss(tier: Tier, inventory: _Inventory) -> tuple[bool, str]:
             lost = frozenset(inventory.groups[zone])
             if need.fails(lost):
                 zones.setdefault(need.breakage(lost), []).append(zone)
-        broken += [f"without {_and(names, 'or')}, {left}" for left, names in zones.items()]
+        broken += [f"without {joined(names, 'or')}, {left}" for left, names in zones.items()]
     return not broken, "; ".join(broken or dict.fromkeys(need.rule for need in tier.requirements))
 
 
@@ -450,6 +444,26 @@ def _verdicts(tier: Tier, inventory: _Inventory) -> dict[str, Any]:
 def _ring_row(tier: Tier) -> dict[str, Any]:
     rings = [need.founded for need in tier.requirements if isinstance(need, Ring) and need.founded]
     return {"ring": rings[0].report()} if rings else {}
+
+
+def _hints(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence on each ring whose nodes hold very different shares of the data, as unequal zones make them."""
+    hints = []
+    for row in rows:
+        if "ring" not in row:
+            continue
+        shares = {name: held["ranges"] for name, held in row["ring"]["load"].items()}
+        least, most = min(shares.values()), max(shares.values())
+        # Founders of a rack have the same share but for some digits.
+        heavy = [name for name, share in shares.items() if round(share / most, 2) == 1]
+        if round(most / least, 2) >= UNEVEN:
+            verb, each = ("hold", " each") if heavy[1:] else ("holds", "")
+            hints.append(
+                f"{row['name']}: {listed(heavy)} {verb} {percent(most)} of all data{each}, others down to "
+                f"{percent(least)}; have in group {row['group']} the same number of nodes in every zone, or give more "
+                "disk and processors to those with more data"
+            )
+    return hints
 
 
 def _members(hosts: Sequence[str], inventory: _Inventory) -> dict[str, list[str]]:
@@ -493,7 +507,7 @@ def _merged_remedy(needs: Sequence[Requirement]) -> str:
     for need in needs:
         groups.setdefault(need.remedy, {})[need.group] = None
     return "; ".join(
-        remedy.format(groups=f"group{'s' * (len(names) > 1)} {_and(names)}") for remedy, names in groups.items()
+        remedy.format(groups=f"group{'s' * (len(names) > 1)} {joined(names)}") for remedy, names in groups.items()
     )
 
 
@@ -514,7 +528,7 @@ def without(
     gone = frozenset(lost)
     return list(
         dict.fromkeys(
-            f"without {_and([host for host in need.hosts if host in gone])}, {need.breakage(gone)}: {need.effect}"
+            f"without {joined([host for host in need.hosts if host in gone])}, {need.breakage(gone)}: {need.effect}"
             if gone.intersection(need.hosts)
             else f"{need.breakage(gone)}: {need.effect}"
             for tier in _tiers(inventory, vip)
@@ -556,5 +570,6 @@ def spof_report(
         **{f"survives_{loss}": all(row[f"survives_{loss}"] for row in rows) for loss in LOSSES},
         "tiers": rows,
         "single_points_of_failure": _single_points_of_failure(found, inventory),
+        "hints": _hints(rows),
         "assumptions": list(ASSUMPTIONS),
     }

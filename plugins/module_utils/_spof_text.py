@@ -82,6 +82,8 @@ def report_text(report: Mapping[str, Any]) -> str:
     reasons = [line for tier in report["tiers"] for line in _reasons(tier)]
     if reasons:
         lines += ["", "Why not:", *reasons]
+    for hint in report["hints"]:
+        lines += ["", *_wrapped(f"Hint: {hint}.", "", "  ")]
     lines += ["", "Taken for granted:"]
     for assumption in report["assumptions"]:
         lines += _wrapped(assumption, "  ", "    ")

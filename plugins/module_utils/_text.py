@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 HOSTS_IN_A_MESSAGE = 3
 
@@ -17,6 +17,17 @@ def listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:HOSTS_IN_A_MESSAGE])
     rest = len(names) - HOSTS_IN_A_MESSAGE
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def joined(words: Iterable[str], link: str = "and") -> str:
+    """Return ``one``, ``one and two``, ``one, two and three``."""
+    *most, last = words
+    return f"{', '.join(most)} {link} {last}" if most else last
+
+
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 as a whole number of percent, or below that as one digit."""
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
 
 
 def refusal_text(problems: Sequence[str], subject: str) -> str:

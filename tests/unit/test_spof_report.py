@@ -429,6 +429,24 @@ def test_the_ring_of_the_report_has_the_tokens_and_shards_of_the_inventory() -> 
     assert found["ring"] == _ring_safety.ring_safety(members, 3, history_shards=64, tokens_per_node=4)
 
 
+def test_a_zone_with_a_single_node_that_holds_all_data_is_hinted_at() -> None:
+    found = report(placed("cassandra", 4, 1, 1), "ha_cassandra")
+    [hint] = found["hints"]
+    assert hint == (
+        "cassandra: b1, c1 hold 100 % of all data each, others down to 25 %; have in group cassandra the same number "
+        "of nodes in every zone, or give more disk and processors to those with more data"
+    )
+    assert "\nHint: cassandra: b1, c1 hold 100 % of all data each" in _spof_text.report_text(found)
+    assert "c1 holds 100 % of all data, others" in report(placed("cassandra", 2, 2, 1), "ha_cassandra")["hints"][0]
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 2, 2), (3, 2, 2), (2, 2), ()])
+def test_a_ring_whose_nodes_hold_about_the_same_gets_no_hint(sizes: tuple[int, ...]) -> None:
+    found = report(placed("cassandra", *sizes), "ha_cassandra")
+    assert found["hints"] == []
+    assert "Hint" not in _spof_text.report_text(found)
+
+
 def test_what_the_report_takes_for_granted_is_what_the_roles_do() -> None:
     for role, name, value in (
         ("cassandra", "cassandra_replication_factor", _spof.DEFAULT_REPLICATION_FACTOR),
