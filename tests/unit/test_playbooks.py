@@ -28,8 +28,9 @@ def test_every_playbook_refuses_an_inventory_without_hosts_in_one_place(playbook
 
 READING = [
     (path, task)
-    for path in sorted(PLAYBOOKS.glob("*.yml"))
+    for path in sorted(PLAYBOOKS.rglob("*.yml"))
     for play in yaml.safe_load(path.read_text(encoding="utf-8"))
+    if isinstance(play, dict)
     for task in play.get("tasks", ())
     if "ansible.builtin.command" in task and task.get("changed_when") is False
 ]
