@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _ring_safety
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _ring_safety, _ring_safety_text
 
 
 def ring_safety(*args: Any, **options: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -31,4 +31,5 @@ class FilterModule:
             "cassandra_racks": _cassandra.with_racks,
             "cassandra_seeds": _cassandra.seeds,
             "ring_safety": ring_safety,
+            "ring_safety_text": _ring_safety_text.ring_safety_text,
         }

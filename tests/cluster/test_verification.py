@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
+from lab.view import View
 from tests.cluster.conftest import GATE, LiveCluster
+
+
+def ring_rows(view: View) -> list[tuple[str, str]]:
+    """How the rows of the table of a whole ring begin, from the inventory and from what a node says of its ranges."""
+    nodes = view.members("cassandra")
+    if not nodes:
+        return []
+    zones = sorted({view.lab.host(node).zone for node in nodes})
+    copies = view.variable("cassandra_replication_factor", nodes[0])
+    quorum = copies // 2 + 1
+    replicas = [set(holders) for _, holders in view.cassandra_ranges()]
+    pairs = [set(pair) for pair in itertools.combinations(nodes, 2)]
+    safe = sum(all(len(mine - pair) >= quorum for mine in replicas) for pair in pairs)
+    return [
+        ("copies (RF)", f"{copies}, of which {quorum} must live"),
+        ("nodes", f"{len(nodes)} in {len(zones)} zones"),
+        ("down", "none"),
+        ("any one node", f"yes, {len(nodes)} of {len(nodes)}"),
+        ("any two nodes", f"{'yes' if safe == len(pairs) else 'NO'}, {safe or 'none'} of {len(pairs)}"),
+        *((f"zone {zone}", "yes") for zone in zones),
+    ]
 
 
 def test_every_tier_is_healthy_and_serves_each_namespace(cluster: LiveCluster) -> None:
     verified = cluster.run("verify")
     assert verified.code == 0, verified.reasons
     assert set(verified.changed) >= cluster.hosts
+    rows = ring_rows(cluster.view)
+    assert ("What the ring of Cassandra bears now\n" in verified.output) == bool(rows)
+    for name, cell in rows:
+        assert re.search(rf"^ *{re.escape(name)} +{re.escape(cell)}\b", verified.output, re.MULTILINE), (name, cell)
+    assert "Promised by the inventory, but not borne now" not in verified.output
 
 
 @GATE
