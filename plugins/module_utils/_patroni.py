@@ -177,6 +177,22 @@ def problems(
     return found
 
 
+def replay_problems(statuses: Mapping[str, Mapping[str, Any]], maximum_lag_bytes: int) -> list[str]:
+    """Return which replicas receive and do not apply: a new leader serves when it has applied everything.
+
+    ``statuses``: answers of the replicas to ``GET /patroni``. The lag of ``GET /cluster`` knows what is received alone.
+    """
+    found = []
+    for name, status in statuses.items():
+        log = status.get("xlog") or {}
+        left = (log.get("received_location") or 0) - (log.get("replayed_location") or 0)
+        if log.get("paused"):
+            found.append(f"{name} does not apply what it receives: its replay is paused; run pg_wal_replay_resume()")
+        elif left > maximum_lag_bytes:
+            found.append(f"{name} has received {left} bytes that it has not applied, more than {maximum_lag_bytes}")
+    return found
+
+
 def _late_standbys(cluster: Cluster, version: str) -> list[str]:
     """Return the replicas that could confirm writes like the others, where any of several may confirm."""
     if not any(member["role"] == QUORUM for member in cluster["members"]):

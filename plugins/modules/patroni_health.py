@@ -11,9 +11,9 @@ short_description: Wait until a Patroni cluster is healthy, or fail with the rea
 version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
-  - A cluster is healthy when the member of this host answers, one leader runs, every replica streams and is not far
-    behind, a standby confirms writes where that is asked for, the members are those of the inventory, and
-    the cluster is not paused.
+  - A cluster is healthy when the member of this host answers, one leader runs, every replica streams, applies what it
+    receives and is not far behind, a standby confirms writes where that is asked for, the members are those of the
+    inventory, and the cluster is not paused.
   - In check mode the cluster is judged once and the module does not fail.
 extends_documentation_fragment:
   - zerospof.temporal.reads_only
@@ -24,7 +24,7 @@ options:
     type: bool
     default: false
   maximum_lag_bytes:
-    description: How far a replica may be behind.
+    description: How far a replica may be behind in what it receives, and in what it applies of that.
     type: int
     default: 67108864
   leaving:
@@ -90,8 +90,17 @@ def judge(module: AnsibleModule) -> tuple[list[str], str]:
             return [str(refusal)], _patroni.leader_of(cluster) or ""
         return [], _patroni.leader_of(cluster) or ""
     names = [member["name"] for member in parameters["members"]]
-    problems = _patroni.problems(cluster, version, names, parameters["synchronous"], parameters["maximum_lag_bytes"])
-    return problems, _patroni.leader_of(cluster) or ""
+    maximum = parameters["maximum_lag_bytes"]
+    problems = _patroni.problems(cluster, version, names, parameters["synchronous"], maximum)
+    statuses = {}
+    for member in cluster["members"]:
+        if member["name"] in names and member["role"] not in _patroni.LEADERS and _patroni.follows(member, version):
+            status, answer = patroni.call(member["name"], "GET", "/patroni")
+            if isinstance(answer, dict):
+                statuses[member["name"]] = answer
+            else:
+                problems.append(f"Patroni on {member['name']} does not answer ({status}): {answer}")
+    return problems + _patroni.replay_problems(statuses, maximum), _patroni.leader_of(cluster) or ""
 
 
 def main() -> None:
