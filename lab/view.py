@@ -291,19 +291,25 @@ class View:
         some = [asked[first : first + TDBG_AT_ONCE] for first in range(0, len(asked), TDBG_AT_ONCE)]
         return [line for at_once in some for line in self.on(server, "; ".join(at_once)).splitlines()]
 
+    def history_ring(self, server: str) -> set[str]:
+        """The servers that one server sees in the ring of the history service.
+
+        Raises:
+            ViewError: it does not tell.
+        """
+        try:
+            rings = _ring.parse_gossip("".join(self.tdbg("membership list-gossip", server=server)))
+        except _ring.GossipError as error:
+            raise ViewError(str(error)) from error
+        return {self.names[member.rpartition(":")[0]] for member in rings.get("history", ())}
+
     def history_members(self) -> set[str]:
         """The servers that every server sees in the ring of the history service: all, when the cluster is whole.
 
         Raises:
             ViewError: a server does not tell.
         """
-        servers = self.members("temporal_servers")
-        try:
-            told = [_ring.parse_gossip("".join(self.tdbg("membership list-gossip", server=one))) for one in servers]
-        except _ring.GossipError as error:
-            raise ViewError(str(error)) from error
-        seen = [set(rings.get("history", ())) for rings in told]
-        return {self.names[member.rpartition(":")[0]] for member in set.intersection(*seen)}
+        return set.intersection(*(self.history_ring(server) for server in self.members("temporal_servers")))
 
     def history_shard(self, namespace_id: str, workflow_id: str) -> int:
         """The history shard of a workflow, as the tool of Temporal computes it."""

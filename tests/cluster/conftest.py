@@ -52,6 +52,7 @@ ORDER = (
     "test_database_loss.py",
     "test_chaos.py",
     "test_rolling_restart.py",
+    "test_gates.py",
     "test_rollout.py",
     "test_drill.py",
     "test_scale.py",

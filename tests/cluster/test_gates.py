@@ -1,0 +1,207 @@
+"""Each gate of a rolling restart refuses while what it looks at is wrong, says what that is, and touches nothing.
+
+That a certificate ends soon is in test_certificates.py, that a schema is too old in test_rolling_upgrade.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils._rolling import PATH_TO_DATABASE, UNITS
+
+from lab.view import View
+from tests.chaos import victims, whole
+from tests.chaos.controls import CONFIGURATION
+from tests.chaos.whole import until
+from tests.cluster.conftest import LiveCluster
+from tests.cluster.losses import break_for, whole_again
+from tests.cluster.test_rolling_restart import RECORDS
+
+pytestmark = pytest.mark.profiles(whole=["ha_postgresql", "ha_cassandra"])
+
+# What is wrong stays so: a gate that waits for long says nothing else.
+ROLES = ("cassandra", "etcd", "patroni", "pgbouncer", "temporal_server")
+SOON = json.dumps({f"{role}_health_timeout_seconds": 10 for role in ROLES})
+# When every service was started, and whether the host was left half-way.
+TOUCHED = f"{RECORDS}; ls /var/lib/zerospof/rolling-* 2>/dev/null || true"
+SERVICES = " ".join(unit for unit in UNITS["temporal_servers"] if unit not in PATH_TO_DATABASE)
+SERVER = f"$(systemctl list-unit-files --state=enabled --no-legend --plain {SERVICES} | cut -d' ' -f1)"
+# Segments of 16 MiB with one record in each: twice of what a replica may be behind.
+SEGMENTS = "select pg_create_restore_point('gate'), pg_switch_wal() from generate_series(1, 8)"
+BEHIND_MEBIBYTES = 65
+
+
+@contextlib.contextmanager
+def stopped(view: View, hosts: list[str], units: str) -> Iterator[None]:
+    """Units do not run."""
+    try:
+        for host in hosts:
+            view.on(host, f"systemctl stop {units}")
+        yield
+    finally:
+        for host in hosts:
+            view.on(host, f"systemctl start {units}")
+
+
+@contextlib.contextmanager
+def dead(view: View, hosts: list[str]) -> Iterator[None]:
+    """Hosts are off until the faults of the lab are healed."""
+    break_for(view, "kill-host", *hosts)
+    yield
+
+
+@contextlib.contextmanager
+def hung_pooler(view: View, hosts: list[str]) -> Iterator[None]:
+    """A pooler runs and answers nobody, until the faults of the lab are healed."""
+    break_for(view, "pause-process", *hosts, "--process", "pgbouncer.service")
+    yield
+
+
+@contextlib.contextmanager
+def cut_off_from_the_ring(view: View, hosts: list[str]) -> Iterator[None]:
+    """A server serves and is in no ring but its own: what is said on the ports of the membership stays on the host."""
+    [host] = hosts
+    asked = view.members("temporal_servers")[0]
+    ports = [str(port) for name, port in view.variable("temporal_ports").items() if name.endswith("_membership")]
+    rules = [
+        f'chain {hook} {{ type filter hook {hook} priority 0; {way} != "lo" tcp dport {{ {", ".join(ports)} }} drop; }}'
+        for hook, way in (("input", "iif"), ("output", "oif"))
+    ]
+    try:
+        view.on(host, "nft --file -", "table inet gate {\n" + "\n".join(rules) + "\n}\n")
+        until("the others have lost it", lambda: host not in view.history_ring(asked))
+        until("it serves all the same", view.every_server_is_up)
+        yield
+    finally:
+        view.on(host, "nft delete table inet gate")
+        # Parts of a ring find each other some time; a server that starts finds the others at once.
+        view.on(host, f"systemctl restart {SERVER}")
+
+
+@contextlib.contextmanager
+def not_receiving(view: View, hosts: list[str]) -> Iterator[None]:
+    """A replica says that it streams, and gets nothing."""
+    [host] = hosts
+    primary = view.database_primary()
+    [[receiver]] = view.query(host, "postgres", "select pid from pg_stat_wal_receiver")
+
+    def behind() -> int:
+        rows = json.loads(view.on(primary, f"patronictl -c {CONFIGURATION} list -f json"))
+        return next(row["Lag in MB"] for row in rows if row["Member"] == host)
+
+    try:
+        view.on(host, f"kill -STOP {receiver}")
+        view.query(primary, "postgres", SEGMENTS)
+        until("Patroni knows how far it is behind", lambda: behind() >= BEHIND_MEBIBYTES)
+        yield
+    finally:
+        view.on(host, f"kill -CONT {receiver}")
+        until("it has what it missed", lambda: behind() == 0)
+
+
+@contextlib.contextmanager
+def not_applying(view: View, hosts: list[str]) -> Iterator[None]:
+    """A replica gets everything, and reads show nothing of it."""
+    [host] = hosts
+    try:
+        view.query(host, "postgres", "select pg_wal_replay_pause()")
+        yield
+    finally:
+        view.query(host, "postgres", "select pg_wal_replay_resume()")
+
+
+def servers_are_whole(view: View) -> bool:
+    """Every server is in the ring of every other, and the balancer has it."""
+    return view.history_members() == set(view.members("temporal_servers")) and view.every_server_is_up()
+
+
+def first_server(view: View) -> list[str]:
+    """The one with which a restart begins."""
+    return view.members("temporal_servers")[:1]
+
+
+def last_server(view: View) -> list[str]:
+    """One of its peers."""
+    return view.members("temporal_servers")[-1:]
+
+
+def etcd_follower(view: View) -> list[str]:
+    """A member of etcd that does not lead."""
+    return sorted(set(view.members("etcd")) - set(victims.etcd_leader(view)))[-1:]
+
+
+def replica(view: View) -> list[str]:
+    """A replica; where writes wait for a certain one, another."""
+    statement = "select application_name from pg_stat_replication order by sync_state = 'sync', application_name"
+    return view.query(view.database_primary(), "postgres", statement)[0]
+
+
+def all_but_the_holder(view: View) -> list[str]:
+    """The balancers that do not have the virtual address."""
+    return sorted(set(view.members("load_balancers")) - {view.vip_holder()})
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Why ``tier`` must not restart: ``fault`` of ``hosts``, or units of theirs that do not run.
+
+    The run may not touch those: it would begin by starting them. ``sentence``: what it says, of {host}, the first one.
+    """
+
+    tier: str
+    hosts: Callable[[View], list[str]]
+    fault: str | Callable[[View, list[str]], AbstractContextManager[None]]
+    sentence: str
+    is_whole: Callable[[View], bool]
+
+
+MISSING = r"history: {host} \(\S+\) is missing; seen: 2, expected: 3"
+# A while after its end, Patroni forgets a member.
+AWAY = "the replica {host} does not stream|{host} is in the inventory but not in the cluster"
+ALONE = r"no other host could take \S+ {host} is not running"
+DB, TEMPORAL = "postgresql", "temporal_servers"
+GATES = {
+    "member-down": Gate("etcd", etcd_follower, "etcd.service", "{host} does not serve", whole.etcd_is_whole),
+    "replica-down": Gate(DB, replica, "patroni.service", AWAY, whole.database_is_whole),
+    "replica-behind": Gate(DB, replica, not_receiving, r"{host} is \d+ bytes behind", whole.database_is_whole),
+    "replay-paused": Gate(DB, replica, not_applying, "{host} does not apply what", whole.database_is_whole),
+    "node-down": Gate("cassandra", victims.node, "cassandra.service", "{host} is down", whole.ring_is_whole),
+    "alone": Gate("load_balancers", all_but_the_holder, "keepalived.service", ALONE, whole.balancers_are_whole),
+    "pooler-hung": Gate(TEMPORAL, first_server, hung_pooler, "PgBouncer: its console does not", servers_are_whole),
+    "server-down": Gate(TEMPORAL, last_server, SERVER, MISSING, servers_are_whole),
+    "ring-too-small": Gate(TEMPORAL, last_server, cut_off_from_the_ring, MISSING, servers_are_whole),
+    "host-off": Gate(TEMPORAL, last_server, dead, r"\[{host}\]: UNREACHABLE", servers_are_whole),
+}
+MARKS = {"cassandra": [pytest.mark.profiles(whole=["ha_cassandra"])]}
+
+
+def touched(view: View, tier: str) -> dict[str, str]:
+    """What a restart would change on the hosts of ``tier`` that are on."""
+    return {host: view.on(host, TOUCHED) for host in view.answering(view.members(tier))}
+
+
+@pytest.mark.parametrize(
+    "gate", [pytest.param(gate, id=name, marks=MARKS.get(gate.tier, [])) for name, gate in GATES.items()]
+)
+def test_a_gate_refuses_says_why_and_touches_nothing(cluster: LiveCluster, gate: Gate) -> None:
+    view = cluster.view
+    until("the tier is whole", lambda: gate.is_whole(view))
+    hosts = gate.hosts(view)
+    down = hosts if isinstance(gate.fault, str) else []
+    fault = stopped(view, hosts, gate.fault) if isinstance(gate.fault, str) else gate.fault(view, hosts)
+    # PostgreSQL cannot restart without the servers, whose queries wait meanwhile.
+    limit = ":".join([gate.tier, TEMPORAL, *(f"!{host}" for host in down)])
+    asked = ("-e", json.dumps({"tiers": [gate.tier], "force": True}), "-e", SOON, "--limit", limit)
+    with whole_again(view, "the tier is whole again", lambda: gate.is_whole(view)), fault:
+        before = touched(view, gate.tier)
+        refused = cluster.run("rolling_restart", *asked)
+        after = touched(view, gate.tier)
+    assert refused.code != 0
+    assert re.search(gate.sentence.format(host=hosts[0]), " ".join(refused.output.split())), refused.reasons
+    assert after == before
