@@ -174,6 +174,7 @@ GATES = {
     "node-down": Gate("cassandra", victims.node, "cassandra.service", "{host} is down", whole.ring_is_whole),
     "alone": Gate("load_balancers", all_but_the_holder, "keepalived.service", ALONE, whole.balancers_are_whole),
     "pooler-hung": Gate(TEMPORAL, first_server, hung_pooler, "PgBouncer: its console does not", servers_are_whole),
+    "peer-pooler-hung": Gate(TEMPORAL, last_server, hung_pooler, "{host}: PgBouncer: its console", servers_are_whole),
     "server-down": Gate(TEMPORAL, last_server, SERVER, MISSING, servers_are_whole),
     "ring-too-small": Gate(TEMPORAL, last_server, cut_off_from_the_ring, MISSING, servers_are_whole),
     "host-off": Gate(TEMPORAL, last_server, dead, r"\[{host}\]: UNREACHABLE", servers_are_whole),
