@@ -160,10 +160,12 @@ def broken_for(case: Case, view: View, books: Ledger, cli: Cli, control: Control
     return Broken(victims, began, ended, told)
 
 
-def run_case(case: Case, profile: str, view: View, made_of: str, control: Control | None = None) -> tuple[Result, str]:
+def run_case(
+    case: Case, profile: str, view: View, control: Control | None = None, made_of: str | None = None
+) -> tuple[Result, str]:
     """Run a case on a whole cluster, or on one that is weakened then; return its result and the picture of its load.
 
-    ``made_of``: the commit that the cluster was made from.
+    ``made_of``: the commit that the cluster was made from, for whoever has no repository to ask.
     """
     until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
     if control:
@@ -196,7 +198,7 @@ def run_case(case: Case, profile: str, view: View, made_of: str, control: Contro
             machine=machine(),
             busy_percent=busy,
             versions=versions(view),
-            commit=made_of,
+            commit=commit(view.lab.inventory) if made_of is None else made_of,
         )
         return result, books.chart
 
@@ -295,7 +297,7 @@ def run_all(cases: Sequence[Case], profile: str, name: str, directory: Path) -> 
         left = sum(one.seconds + BESIDE_SECONDS for one in cases[number - 1 :]) / 60
         said(f"[{number}/{len(cases)}, about {left:.0f} min left] {case.name}: {case.tier}, {case.title}")
         try:
-            result, chart = run_case(case, profile, view, commit(view.lab.inventory))
+            result, chart = run_case(case, profile, view)
         except Exception as error:  # the others can still tell something
             said(f"   no result: {type(error).__name__}: {error}")
             if not isinstance(error, EXPECTED):
@@ -321,7 +323,7 @@ def run_control(control: Control, profile: str, name: str, directory: Path) -> i
     view, case = View(state.load(name)), find(profile, control.case)
     heal(name)
     said(f"control {control.name}: {control.title}; {case.name}: {case.title}")
-    result, chart = run_case(case, profile, view, commit(view.lab.inventory), control)
+    result, chart = run_case(case, profile, view, control)
     path = write(result, chart, directory / control.name)
     wrong = shortcomings(case, result)
     seen = controls.bitten(control, wrong)

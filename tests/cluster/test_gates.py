@@ -85,35 +85,41 @@ def cut_off_from_the_ring(view: View, hosts: list[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def not_receiving(view: View, hosts: list[str]) -> Iterator[None]:
-    """A replica says that it streams, and gets nothing."""
-    [host] = hosts
-    primary = view.database_primary()
-    [[receiver]] = view.query(host, "postgres", "select pid from pg_stat_wal_receiver")
-
-    def behind() -> int:
-        rows = json.loads(view.on(primary, f"patronictl -c {CONFIGURATION} list -f json"))
-        return next(row["Lag in MB"] for row in rows if row["Member"] == host)
-
+def late(view: View, host: str, process: str, behind: Callable[[], int]) -> Iterator[None]:
+    """A process of a replica hangs, and ``behind`` tells how many MiB it is behind by that."""
+    [[pid]] = view.query(host, "postgres", process)
     try:
-        view.on(host, f"kill -STOP {receiver}")
-        view.query(primary, "postgres", SEGMENTS)
-        until("Patroni knows how far it is behind", lambda: behind() >= BEHIND_MEBIBYTES)
+        view.on(host, f"kill -STOP {pid}")
+        view.query(view.database_primary(), "postgres", SEGMENTS)
+        until("it is far behind", lambda: behind() >= BEHIND_MEBIBYTES)
         yield
     finally:
-        view.on(host, f"kill -CONT {receiver}")
+        view.on(host, f"kill -CONT {pid}")
         until("it has what it missed", lambda: behind() == 0)
 
 
 @contextlib.contextmanager
-def not_applying(view: View, hosts: list[str]) -> Iterator[None]:
-    """A replica gets everything, and reads show nothing of it."""
+def not_receiving(view: View, hosts: list[str]) -> Iterator[None]:
+    """A replica says that it streams, and gets nothing."""
     [host] = hosts
-    try:
-        view.query(host, "postgres", "select pg_wal_replay_pause()")
+    primary = view.database_primary()
+
+    def lag() -> int:
+        rows = json.loads(view.on(primary, f"patronictl -c {CONFIGURATION} list -f json"))
+        return next(row["Lag in MB"] for row in rows if row["Member"] == host)
+
+    with late(view, host, "select pid from pg_stat_wal_receiver", lag):
         yield
-    finally:
-        view.query(host, "postgres", "select pg_wal_replay_resume()")
+
+
+@contextlib.contextmanager
+def not_applying(view: View, hosts: list[str]) -> Iterator[None]:
+    """A replica gets everything, and reads show nothing of it. Patroni would end a pause of its replay by itself."""
+    [host] = hosts
+    left = "select (pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn())::bigint / 1048576"
+    startup = "select pid from pg_stat_activity where backend_type = 'startup'"
+    with late(view, host, startup, lambda: int(view.query(host, "postgres", left)[0][0])):
+        yield
 
 
 def servers_are_whole(view: View) -> bool:
@@ -170,7 +176,7 @@ GATES = {
     "member-down": Gate("etcd", etcd_follower, "etcd.service", "{host} does not serve", whole.etcd_is_whole),
     "replica-down": Gate(DB, replica, "patroni.service", AWAY, whole.database_is_whole),
     "replica-behind": Gate(DB, replica, not_receiving, r"{host} is \d+ bytes behind", whole.database_is_whole),
-    "replay-paused": Gate(DB, replica, not_applying, "{host} does not apply what", whole.database_is_whole),
+    "replay-behind": Gate(DB, replica, not_applying, r"{host} has received \d+ bytes that", whole.database_is_whole),
     "node-down": Gate("cassandra", victims.node, "cassandra.service", "{host} is down", whole.ring_is_whole),
     "alone": Gate("load_balancers", all_but_the_holder, "keepalived.service", ALONE, whole.balancers_are_whole),
     "pooler-hung": Gate(TEMPORAL, first_server, hung_pooler, "PgBouncer: its console does not", servers_are_whole),
