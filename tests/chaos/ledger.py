@@ -120,8 +120,8 @@ class Teller:
     flavour: str
     task_queue: str
     retries: bool
-    # Whether there is a workflow that can be asked for.
-    is_known: bool = False
+    # Workflows that can be asked for.
+    known: list[str] = field(default_factory=list)
 
     async def call(self, kind: str, rpc: Callable[..., Awaitable[Any]], request: object, *about: str) -> bool:
         """Make one call and write it down; return whether it was acknowledged."""
@@ -163,7 +163,8 @@ class Teller:
             **common,
         )
         started = await self.call("start", service.start_workflow_execution, start, name)
-        self.is_known = self.is_known or (number == 0 and started)
+        if started:
+            self.known.append(name)
         if not held or not started:
             return
         execution = WorkflowExecution(workflow_id=name)
@@ -184,13 +185,15 @@ class Teller:
         )
         await self.call("signal", self.client.workflow_service.signal_workflow_execution, signal, name, token)
 
-    async def pulse(self, _: int) -> None:
-        """Ask how the first workflow is: the cheapest call that goes all the way to a history shard."""
-        if not self.is_known:
+    async def pulse(self, number: int) -> None:
+        """Ask how a workflow is: the cheapest call that goes all the way to a history shard.
+
+        Each in its turn, for a workflow answers one at a time: when its shard moves, questions about it alone pile up.
+        """
+        if not self.known:
             return
-        request = DescribeWorkflowExecutionRequest(
-            namespace=self.client.namespace, execution=WorkflowExecution(workflow_id=self.workflow_id(0))
-        )
+        execution = WorkflowExecution(workflow_id=self.known[number % len(self.known)])
+        request = DescribeWorkflowExecutionRequest(namespace=self.client.namespace, execution=execution)
         await self.call("describe", self.client.workflow_service.describe_workflow_execution, request)
 
     async def run(self, per_second: float, pulses: float, stop: threading.Event) -> None:
