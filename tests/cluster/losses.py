@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from lab.load import Load, load
 from lab.view import View
@@ -40,3 +40,16 @@ def nothing_lost(view: View, what: str) -> Iterator[Load]:
 def break_for(view: View, *fault: str) -> None:
     """Inject a fault of the lab, which somebody has to heal."""
     lab(*fault, "--for", str(FAULT_SECONDS), "--name", view.lab.name)
+
+
+@contextlib.contextmanager
+def stopped(view: View, hosts: Sequence[str], units: str) -> Iterator[None]:
+    """Units of hosts do not run during the body; when they serve again, somebody else has to see."""
+    try:
+        for host in hosts:
+            view.on(host, f"systemctl stop {units}")
+        yield
+    finally:
+        # The first member of a cluster waits for a second.
+        for host in hosts:
+            view.on(host, f"systemctl start --no-block {units}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ import pytest
 
 from lab.view import View
 from tests.chaos.whole import database_is_whole
-from tests.cluster.losses import nothing_lost, whole_again
+from tests.cluster.losses import nothing_lost, stopped, whole_again
 
 pytestmark = pytest.mark.profiles("ha_postgresql")
 
@@ -26,25 +25,11 @@ def whole(view: View) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def without_etcd(view: View) -> Iterator[None]:
-    """No member of etcd runs during the body."""
-    members = view.members("etcd")
-    try:
-        for host in members:
-            view.on(host, f"systemctl stop {ETCD}")
-        yield
-    finally:
-        # The first one waits for a second.
-        for host in members:
-            view.on(host, f"systemctl start --no-block {ETCD}")
-
-
 @pytest.mark.usefixtures("whole")
 def test_without_etcd_the_primary_stays_and_every_acknowledged_workflow_completes(view: View) -> None:
     """Patroni asks the replicas themselves whether anybody else leads (failsafe mode)."""
     before = view.database_primary()
-    with nothing_lost(view, "no etcd") as made, without_etcd(view):
+    with nothing_lost(view, "no etcd") as made, stopped(view, view.members("etcd"), ETCD):
         began = made.now
         time.sleep(WITHOUT_ETCD_SECONDS)
         served = made.acknowledged_since(began + WITHOUT_ETCD_SECONDS - 5)

@@ -1,6 +1,6 @@
 """Each gate of a rolling restart refuses while what it looks at is wrong, says what that is, and touches nothing.
 
-That a certificate ends soon is in test_certificates.py, that a schema is too old in test_rolling_upgrade.py.
+That a certificate ends soon is in test_certificates.py, that a schema is too old in molecule/temporal_schema.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.chaos import victims, whole
 from tests.chaos.controls import CONFIGURATION
 from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster
-from tests.cluster.losses import break_for, whole_again
+from tests.cluster.losses import break_for, stopped, whole_again
 from tests.cluster.test_rolling_restart import RECORDS
 
 pytestmark = pytest.mark.profiles(whole=["ha_postgresql", "ha_cassandra"])
@@ -35,18 +35,6 @@ SERVER = f"$(systemctl list-unit-files --state=enabled --no-legend --plain {SERV
 # Segments of 16 MiB with one record in each: twice of what a replica may be behind.
 SEGMENTS = "select pg_create_restore_point('gate'), pg_switch_wal() from generate_series(1, 8)"
 BEHIND_MEBIBYTES = 65
-
-
-@contextlib.contextmanager
-def stopped(view: View, hosts: list[str], units: str) -> Iterator[None]:
-    """Units do not run."""
-    try:
-        for host in hosts:
-            view.on(host, f"systemctl stop {units}")
-        yield
-    finally:
-        for host in hosts:
-            view.on(host, f"systemctl start {units}")
 
 
 @contextlib.contextmanager
