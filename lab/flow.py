@@ -34,6 +34,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
 from lab import state
+from lab.end import leave
 from lab.machine import LabError
 from lab.sample import model, workflows
 from lab.view import View, ViewError, Worker
@@ -509,4 +510,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

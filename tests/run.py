@@ -30,9 +30,14 @@ ALONE = ("keepalived",)
 # Only by name, python -m tests.run "cluster basic": the hour of the suite has no room for eighteen hosts, and every
 # tier of basic stands in three_machines too.
 ASKED = ("basic", "ha_cassandra")
-REASONS = 15
-# What pytest, Ansible and the lab put in front of the reason of a failure.
-REASON = re.compile(r"^(E  |FAILED|ERROR|fatal:|failed:|\[ERROR\]|flow: error|lab: error|   \| fatal|   \| \[ERROR\])")
+REASONS = 40
+# What pytest, Ansible, Molecule and the lab put in front of the reason of a failure.
+REASON = re.compile(r"^(E  |FAILED|ERROR|CRITICAL|fatal:|failed:|\[ERROR\]|flow: error|lab: error)")
+OF_A_TASK = re.compile(r"^(fatal:|failed:|\[ERROR\])")
+LINES_OF_A_TASK = 8
+# Molecule colours what it prints and draws a line at the left of what Ansible prints; so does the lab.
+DECORATION = re.compile(r"\x1b\[[0-9;]*m")
+FRAME = re.compile(r"^ +[│|] ?")
 HEARTBEAT_SECONDS = 30
 PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error).*?) in [\d.]+s", re.MULTILINE)
 
@@ -115,6 +120,16 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def reasons(log: str) -> tuple[str, ...]:
+    """Return the last lines of ``log`` that say why a step failed, as their program wrote them."""
+    lines = [FRAME.sub("", DECORATION.sub("", line)).rstrip()[:300] for line in log.splitlines()]
+    wanted: set[int] = set()
+    for number, line in enumerate(lines):
+        if REASON.match(line):
+            wanted.update(range(number, number + (LINES_OF_A_TASK if OF_A_TASK.match(line) else 1)))
+    return tuple(line for number, line in enumerate(lines) if number in wanted and line)[-REASONS:]
+
+
 def run(step: Step, position: str) -> Outcome:
     """Run one step with its output in a log; show the end of the log when it fails."""
     log = LOGS / f"{step.name.replace(' ', '-')}.log"
@@ -135,8 +150,7 @@ def run(step: Step, position: str) -> Outcome:
     print(f"[{position}] {step.name}: {'ok' if code == 0 else 'FAILED'} in {duration(seconds)} {summary}", flush=True)
     if code != 0:
         print("\n".join(f"    {line}" for line in text.splitlines()[-TAIL_LINES:]), flush=True)
-    reasons = [line[:300] for line in text.splitlines() if REASON.match(line)] if code != 0 else []
-    return Outcome(step, code, seconds, summary, tuple(reasons[-REASONS:]))
+    return Outcome(step, code, seconds, summary, reasons(text) if code != 0 else ())
 
 
 def run_all(suite: Sequence[Step]) -> list[Outcome]:

@@ -23,6 +23,7 @@ from temporalio.client import Client
 
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
 from lab import state
+from lab.end import leave
 from lab.sample import model, workflows
 from lab.view import View
 from tests.bench import autoscaling
@@ -179,4 +180,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

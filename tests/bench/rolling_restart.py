@@ -12,7 +12,6 @@ import argparse
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from lab import state
 from lab.cluster import Cluster
+from lab.end import leave
 from lab.view import View
 from tests.chaos.ledger import PER_SECOND, Ledger, ledger
 
@@ -89,4 +89,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -53,6 +52,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._patience import
 from ansible_collections.zerospof.temporal.plugins.module_utils._timeline import timeline
 
 from lab import state
+from lab.end import leave
 from lab.load import beside
 from lab.sample import model
 from lab.view import View
@@ -354,4 +354,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

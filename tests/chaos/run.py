@@ -40,6 +40,7 @@ import tests.conftest  # noqa: F401  makes the checkout importable as the collec
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS
 
 from lab import state
+from lab.end import leave
 from lab.machine import LabError
 from lab.view import View, ViewError
 from tests.chaos import controls
@@ -418,4 +419,4 @@ def act(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

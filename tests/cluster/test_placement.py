@@ -92,6 +92,7 @@ def test_a_namespace_that_is_not_there_is_named(cluster: LiveCluster) -> None:
     assert "there is no namespace prodution; there are: production, staging" in run.reasons
 
 
+@pytest.mark.profiles("three_machines", whole=["basic", "ha_postgresql", "ha_cassandra"])
 def test_every_server_can_be_asked(cluster: LiveCluster, tmp_path: Path) -> None:
     """Who answers first is asked."""
     for server in cluster.view.members("temporal_servers"):

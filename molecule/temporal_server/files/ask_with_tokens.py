@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import uuid
 from collections.abc import Awaitable
@@ -67,3 +68,6 @@ async def main() -> None:
 
 
 asyncio.run(main())
+# Threads of the SDK can crash the interpreter while it is torn down (github.com/temporalio/sdk-python issue 300).
+sys.stdout.flush()
+os._exit(0)

@@ -1,0 +1,38 @@
+"""The suite says at its end why a step failed, whoever printed it."""
+
+from __future__ import annotations
+
+from tests.run import LINES_OF_A_TASK, REASONS, reasons
+
+OF_MOLECULE = (
+    "\x1b[36mINFO    \x1b[0m \x1b[32metcd\x1b[0m ➜ \x1b[33mconverge\x1b[0m: Executing\n"
+    "  \x1b[2m│\x1b[0m ok: [etcd-a]\n"
+    "  \x1b[2m│\x1b[0m \x1b[31mfatal: [etcd-b]: FAILED! => \x1b[0m\n"
+    "  \x1b[2m│\x1b[0m \x1b[31m    rc: -11\x1b[0m\n"
+    "  \x1b[2m│\x1b[0m \n"
+    "\x1b[31m\x1b[1mCRITICAL\x1b[0m Ansible return code was 2\n"
+)
+
+
+def test_reasons_of_a_scenario_are_found_behind_colours_and_frame() -> None:
+    assert reasons(OF_MOLECULE) == ("fatal: [etcd-b]: FAILED! =>", "    rc: -11", "CRITICAL Ansible return code was 2")
+
+
+def test_reasons_of_the_lab_are_found_behind_its_frame() -> None:
+    assert reasons("   | ok: [db-a]\n   | fatal: [db-b]: UNREACHABLE!\n") == ("fatal: [db-b]: UNREACHABLE!",)
+
+
+def test_reasons_of_pytest_are_found() -> None:
+    log = "test_x.py:3: in test_x\n    assert 1 == 2\nE   assert 1 == 2\nFAILED test_x.py::test_x\n"
+    assert reasons(log) == ("E   assert 1 == 2", "FAILED test_x.py::test_x")
+
+
+def test_a_task_is_told_with_what_follows_and_no_more() -> None:
+    log = "failed: [a] (item=b) =>\n" + "".join(f"    line {number}\n" for number in range(20))
+    assert len(reasons(log)) == LINES_OF_A_TASK
+
+
+def test_the_last_reasons_are_told() -> None:
+    log = "".join(f"E   {number}\n" for number in range(REASONS + 5))
+    assert reasons(log)[0] == "E   5"
+    assert len(reasons(log)) == REASONS
