@@ -24,6 +24,7 @@ from temporalio.client import Client
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
 from lab import state
 from lab.end import leave
+from lab.load import outcome_of
 from lab.sample import model, workflows
 from lab.view import View
 from tests.bench import autoscaling
@@ -128,7 +129,7 @@ async def change(run: Run, client: Client, task_queue: str, seconds: float, gate
         run.open += 1
         run.sent = run.now
     try:
-        outcome = await asyncio.wait_for(handle.result(), GIVE_UP_SECONDS)
+        outcome = await asyncio.wait_for(outcome_of(handle), GIVE_UP_SECONDS)
         run.wrong += outcome != model.expected_outcome(wanted)
     finally:
         run.open -= 1

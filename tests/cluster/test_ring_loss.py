@@ -18,6 +18,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 
+from lab.load import outcome_of
 from lab.sample import model, workflows
 from lab.view import View
 from tests.chaos.whole import ring_is_whole, until
@@ -152,7 +153,7 @@ class OneOfEachShard:
         """Whether each comes to the right result, by shard."""
 
         async def is_right(shard: int) -> bool:
-            outcome = await asyncio.wait_for(self.handles[shard].result(), RESULT_SECONDS)
+            outcome = await asyncio.wait_for(outcome_of(self.handles[shard]), RESULT_SECONDS)
             return outcome == model.expected_outcome(self.changes[shard])
 
         shards = sorted(self.handles)
