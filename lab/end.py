@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import NoReturn
@@ -13,7 +12,6 @@ def leave(code: int) -> NoReturn:
 
     The cause is that of github.com/temporalio/sdk-python issue 300.
     """
-    logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

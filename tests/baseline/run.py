@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from pathlib import Path
 
 from lab import faults, hosts, state
 from lab.cluster import StepError, stream
-from lab.end import leave
 from lab.machine import LabError
 from lab.view import View, ViewError
 from tests.baseline.judge import gap, has_resumed, is_quiet, judge, pinned, table, under_way, unfinished
@@ -299,4 +299,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())
