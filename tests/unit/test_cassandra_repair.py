@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,73 @@ def program() -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def pauses(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the program has paused, without that time passing."""
+    made: list[float] = []
+    monkeypatch.setattr(program.time, "sleep", made.append)
+    return made
+
+
+class Answers:
+    """Gives one answer after the other; errors are raised."""
+
+    def __init__(self, *answers: object) -> None:
+        self.left: Iterator[object] = iter(answers)
+
+    def __call__(self, *_: object) -> object:
+        answer = next(self.left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class BusyError(Exception):
+    """As one of the driver of Cassandra, which is on hosts alone."""
+
+
+BUSY = BusyError("the ring is busy")
+
+
+@pytest.fixture(autouse=True)
+def driver(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the error of these tests be one with which a ring does not answer."""
+    monkeypatch.setattr(program, "unanswered", lambda: (BusyError,))
+
+
+def test_a_ring_that_is_busy_is_asked_again(program: ModuleType, pauses: list[float]) -> None:
+    assert program.patiently(Answers(BUSY, BUSY, "cassandra-a")) == "cassandra-a"
+    assert pauses == [program.PAUSE_SECONDS] * 2
+
+
+def test_a_ring_that_does_not_answer_is_not_asked_for_ever(program: ModuleType, pauses: list[float]) -> None:
+    with pytest.raises(BusyError):
+        program.patiently(Answers(*[BUSY] * program.ATTEMPTS, "cassandra-a"))
+    assert len(pauses) == program.ATTEMPTS - 1
+
+
+@pytest.mark.usefixtures("pauses")
+def test_what_is_no_matter_of_time_is_told_at_once(program: ModuleType) -> None:
+    with pytest.raises(ValueError, match="wrong"):
+        program.patiently(Answers(ValueError("wrong"), "cassandra-a"))
+
+
+@pytest.mark.usefixtures("pauses")
+@pytest.mark.parametrize(("codes", "last"), [([0], 0), ([2, 1, 0], 0), ([1, 1, 1, 1, 2], 2)])
+def test_a_repair_that_failed_is_made_again_but_not_for_ever(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, codes: list[int], last: int
+) -> None:
+    monkeypatch.setattr(program, "attempt", Answers(*codes))
+    assert program.repair(None, "cassandra-a") == last
+
+
+@pytest.mark.usefixtures("pauses")
+def test_a_repair_that_lost_its_lease_is_not_made_again(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "attempt", Answers(program.LeaseLostError("cassandra-b repairs now"), 0))
+    with pytest.raises(program.LeaseLostError):
+        program.repair(None, "cassandra-a")
 
 
 @given(times, st.integers(1, 1000), st.integers(0, 999))

@@ -25,12 +25,14 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
+
+T = TypeVar("T")
 
 DAY_SECONDS = 86400
 LEASE = "repair"
@@ -40,6 +42,9 @@ LEASE_SECONDS = 300
 RENEWAL_SECONDS = 60
 PAUSE_SECONDS = 10
 REQUEST_SECONDS = 30
+# How often the ring is asked, and a repair begun: a node may be busy, and nodes that want the lease at once get in each
+# other's way until a request of Paxos has lasted for too long.
+ATTEMPTS = 5
 # Longer than the slot of any other node: then something keeps it from its turn.
 PATIENCE_SECONDS = DAY_SECONDS
 # Full, not incremental: what was marked as repaired is never compared again, so rows that a disk or a bug loses would
@@ -70,9 +75,31 @@ def is_late(now: float, last: float, interval: float) -> bool:
     return now - last > interval + PATIENCE_SECONDS
 
 
-@contextlib.contextmanager
-def session(settings: dict[str, Any], password: str) -> Iterator[Session]:
-    """Give a session with the node of this host."""
+class LeaseLostError(Exception):
+    """Another node repairs."""
+
+
+def unanswered() -> tuple[type[Exception], ...]:
+    """Return the errors with which the ring does not answer."""
+    from cassandra import DriverException
+    from cassandra.cluster import NoHostAvailable
+
+    return DriverException, NoHostAvailable
+
+
+def patiently(request: Callable[[], T]) -> T:
+    """Return what ``request`` returns, which is made again when the ring does not answer; so it has to bear that."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return request()
+        except unanswered() as error:
+            print(f"asked again: {error}", flush=True)
+            time.sleep(PAUSE_SECONDS)
+    return request()
+
+
+def connect(settings: dict[str, Any], password: str) -> Session:
+    """Return a session with the node of this host."""
     from cassandra import ConsistencyLevel
     from cassandra.auth import PlainTextAuthProvider
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
@@ -97,9 +124,20 @@ def session(settings: dict[str, Any], password: str) -> Iterator[Session]:
         token_metadata_enabled=False,
     )
     try:
-        yield cluster.connect(settings["keyspace"])
-    finally:
+        return cluster.connect(settings["keyspace"])
+    except Exception:
         cluster.shutdown()
+        raise
+
+
+@contextlib.contextmanager
+def session(settings: dict[str, Any], password: str) -> Iterator[Session]:
+    """Give a session with the node of this host for the body."""
+    opened = patiently(lambda: connect(settings, password))
+    try:
+        yield opened
+    finally:
+        opened.cluster.shutdown()
 
 
 def holder(opened: Session, name: str) -> str:
@@ -114,8 +152,8 @@ def holder(opened: Session, name: str) -> str:
     return str(row.holder)
 
 
-def repair(opened: Session, name: str) -> int:
-    """Repair, and keep the lease meanwhile; return the exit code of nodetool, or 1 when another node got the lease."""
+def attempt(opened: Session, name: str) -> int:
+    """Repair, and keep the lease meanwhile; return the exit code of nodetool, raise when another node got the lease."""
     process = subprocess.Popen(COMMAND)
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -126,10 +164,23 @@ def repair(opened: Session, name: str) -> int:
             print(f"the lease could not be kept for longer: {error}", flush=True)
             continue
         if other != name:
-            print(f"{other} repairs now: the lease of {name} had run out", flush=True)
             process.terminate()
             process.wait()
-            return 1
+            raise LeaseLostError(f"{other} repairs now: the lease of {name} had run out")
+
+
+def repair(opened: Session, name: str) -> int:
+    """Repair until nodetool says that it succeeded, but not for ever; return its last exit code.
+
+    A session of repair fails as a whole when one node does not answer one message.
+    """
+    for _ in range(ATTEMPTS - 1):
+        code = attempt(opened, name)
+        if code == 0:
+            return 0
+        print(f"nodetool ended with {code}: once more", flush=True)
+        time.sleep(PAUSE_SECONDS)
+    return attempt(opened, name)
 
 
 def latest_change(opened: Session) -> str:
@@ -156,7 +207,7 @@ def main(mode: str) -> int:
     state = Path(os.environ["STATE_DIRECTORY"])
     record = state / "repaired"
     interval = int(settings["interval_days"]) * DAY_SECONDS
-    place, members = int(settings["place"]), int(settings["members"])
+    name, place, members = str(settings["name"]), int(settings["place"]), int(settings["members"])
     started = time.time()
     if not record.exists():
         # A node comes with all its rows, so its first turn is soon enough.
@@ -169,30 +220,31 @@ def main(mode: str) -> int:
             print("this node repairs already", flush=True)
             return 0
         with session(settings, os.environ["CASSANDRA_REPAIR_PASSWORD"]) as opened:
-            while (other := holder(opened, settings["name"])) != settings["name"]:
+            while (other := patiently(lambda: holder(opened, name))) != name:
                 print(f"{other} repairs now", flush=True)
                 if mode == "due":
                     return 1 if is_late(started, last, interval) else 0
                 time.sleep(PAUSE_SECONDS)
             started = time.time()
-            change = latest_change(opened)
-            code = repair(opened, settings["name"])
+            change = patiently(lambda: latest_change(opened))
+            code = repair(opened, name)
             if code == 0:
                 temporary = record.with_suffix(".new")
                 temporary.write_text(str(started), encoding="utf-8")
                 temporary.replace(record)
-                opened.execute("INSERT INTO repairs (name, generation) VALUES (%s, %s)", (settings["name"], change))
+                statement = "INSERT INTO repairs (name, generation) VALUES (%s, %s)"
+                patiently(lambda: opened.execute(statement, (name, change)))
             # Who is stopped in the middle leaves the lease to end by itself: the node may go on to repair for a while.
-            opened.execute("DELETE FROM leases WHERE name = %s IF holder = %s", (LEASE, settings["name"]))
+            ending = "DELETE FROM leases WHERE name = %s IF holder = %s"
+            patiently(lambda: opened.execute(ending, (LEASE, name)))
     return code
 
 
 if __name__ == "__main__":
-    from cassandra import DriverException
-    from cassandra.cluster import NoHostAvailable
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         sys.exit(main(sys.argv[1]))
-    except (DriverException, NoHostAvailable) as error:
+    except unanswered() as error:
         sys.exit(f"the ring does not say who repairs: {error}")
+    except LeaseLostError as error:
+        sys.exit(str(error))
