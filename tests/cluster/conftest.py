@@ -149,7 +149,7 @@ class LiveCluster(Cluster):
         done = subprocess.run(
             self.playbook(playbook, *options),
             cwd=ROOT,
-            env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+            env=os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "lab" / "callback")},
             capture_output=True,
             text=True,
             check=False,
