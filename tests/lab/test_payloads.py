@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from lab.callback.payloads import fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLBACK = ROOT / "lab" / "callback" / "payloads.py"
@@ -21,6 +22,7 @@ PLAY = """
       register: seen
     - ansible.builtin.assert: {that: seen.stat.isdir}
 """
+SOURCES = ("plugins/modules/one.py", "plugins/module_utils/_two.py", "other/MANIFEST.json")
 
 
 def play(directory: Path) -> dict[str, int]:
@@ -45,19 +47,14 @@ def test_a_payload_is_made_by_the_first_run_and_kept_for_the_next(tmp_path: Path
     assert play(tmp_path) == made
 
 
-@pytest.mark.parametrize("changed", ["plugins/modules/one.py", "plugins/module_utils/_two.py", "other/MANIFEST.json"])
+@pytest.mark.parametrize("changed", SOURCES)
 def test_what_payloads_are_made_of_names_them(tmp_path: Path, changed: str) -> None:
-    specification = importlib.util.spec_from_file_location("payloads", CALLBACK)
-    assert specification
-    assert specification.loader
-    callback = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(callback)
-    for name in ("plugins/modules/one.py", "plugins/module_utils/_two.py", "other/MANIFEST.json"):
+    for name in SOURCES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1", encoding="utf-8")
 
     def named() -> str:
-        return callback.fingerprint(tmp_path / "plugins", [tmp_path / "other" / "MANIFEST.json"])
+        return fingerprint(tmp_path / "plugins", [tmp_path / "other" / "MANIFEST.json"])
 
     before = named()
     assert named() == before
