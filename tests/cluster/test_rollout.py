@@ -55,7 +55,7 @@ class Fleet:
             "versioned": True,
             "workflows": ["networking_worker.workflows"],
             "activities": ["networking_worker.activities"],
-            "gate": more.pop("gate", {}),
+            **({"gate": more.pop("gate")} if "gate" in more else {}),
         }
         inventory = self.cluster.view.variable(
             "temporal_worker_deployments", self.cluster.view.members("temporal_workers")[0]
