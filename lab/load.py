@@ -100,9 +100,10 @@ class Load:
         self.records.append(record)
         change = model.Change(record.workflow_id, vlan=7, devices=[model.Device("switch-1")])
         try:
-            handle = await client.start_workflow(
+            start = client.start_workflow(
                 workflows.ConfigureNetwork.run, change, id=record.workflow_id, task_queue=task_queue
             )
+            handle = await asyncio.wait_for(start, GIVE_UP_SECONDS)
             record.acknowledged = self.now
             outcome = await asyncio.wait_for(outcome_of(handle), GIVE_UP_SECONDS)
             record.done = self.now

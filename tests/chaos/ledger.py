@@ -65,6 +65,8 @@ NAMES = {PATIENT: "patient", RETRYING: "sdk", SINGLE: "single"}
 EACH_HELD = 4
 # A single attempt has the time in which the SDK gives up.
 ATTEMPT = timedelta(seconds=10)
+# The SDK gives up by itself much earlier, but a connection that nobody answers or ends holds it for ever.
+NO_ANSWER_SECONDS = 300
 # A task that a stopping worker was handed waits for its timeout, which is 60 s.
 QUIET_SECONDS = 180
 AT_ONCE = 8
@@ -131,7 +133,7 @@ class Teller:
             return rpc(request, retry=self.retries, timeout=None if self.retries else ATTEMPT)
 
         try:
-            await (insist(ask) if self.flavour == PATIENT else ask())
+            await asyncio.wait_for(insist(ask) if self.flavour == PATIENT else ask(), NO_ANSWER_SECONDS)
         except RPCError as error:
             self.ledger.record.end(number, f"{kind} {error.status.name}: {str(error)[:80]}")
         except Exception as error:  # every kind of failure counts here
@@ -301,7 +303,7 @@ async def keep(
     patient = await view.client("ledger@outside", namespace=namespace)
     await asyncio.gather(*(teller.run(per_second, pulses, stop) for teller in tellers))
     if not ledger.abandoned:
-        ledger.verdict = await settle(patient, ledger, queue)
+        ledger.verdict = await asyncio.wait_for(settle(patient, ledger, queue), QUIET_SECONDS + NO_ANSWER_SECONDS)
 
 
 @contextlib.contextmanager

@@ -142,6 +142,53 @@ print(json.dumps([made, errors]))
     assert made > 20
 
 
+# Packets of the servers are dropped on their way in, as if their hosts had vanished. A client that begins then may be
+# told nothing or be closed, but not be forgotten; neither may those that were connected before.
+VANISH = """
+import asyncio, json, subprocess, sys
+place, servers = ({address!r}, 7000), {servers!r}
+forgotten, kept = [], []
+async def begin():
+    reader, writer = await asyncio.open_connection(*place)
+    kept.append(writer)
+    # So much that it cannot be sent before the server is connected to.
+    writer.write(bytes(1400))
+    return reader
+async def ends(what, reader):
+    try:
+        while await asyncio.wait_for(reader.read(65536), 20):
+            pass
+    except asyncio.TimeoutError:
+        forgotten.append(what)
+    except OSError:
+        pass
+async def main():
+    before = [await begin() for _ in range(8)]
+    rules = "add chain ip vanish input {{ type filter hook input priority -300; }}\\n"
+    rules += "add rule ip vanish input ip saddr {{ " + servers + " }} drop\\n"
+    subprocess.run(["nft", "-f", "-"], input=b"add table ip vanish\\n" + rules.encode(), check=True)
+    try:
+        waiting = [asyncio.create_task(ends("before", reader)) for reader in before]
+        for _ in range(200):
+            waiting.append(asyncio.create_task(ends("after", await begin())))
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*waiting)
+    finally:
+        subprocess.run(["nft", "delete", "table", "ip", "vanish"], check=True)
+    print(json.dumps(forgotten))
+asyncio.run(main())
+"""
+
+
+def test_no_client_is_forgotten_when_servers_vanish_while_it_connects(host: Host) -> None:
+    forgotten = json.loads(python(host, VANISH.format(address=address(host), servers="10.89.6.21, 10.89.6.22")))
+    for server in ("backend-a", "backend-b"):
+        for proxy in ("frontend", "ui", "echo"):
+            place = {"socket": "/run/haproxy-edge/admin.sock", "proxy": proxy, "server": server}
+            assert module(host, "haproxy_server", **place, state="ready", wait=30)["server"]["status"] == "UP"
+    assert forgotten == []
+
+
 def test_a_drained_server_stays_drained_over_a_reload_and_comes_back(host: Host) -> None:
     place = {"socket": "/run/haproxy-edge/admin.sock", "proxy": "echo", "server": "backend-a"}
     try:
