@@ -137,7 +137,7 @@ async def change(run: Run, client: Client, task_queue: str, seconds: float, gate
 
 async def drive(view: View, name: str, changes: int, seconds: float) -> Run:
     """Start the changes and return what was seen."""
-    hosts = [host.name for host in view.lab.hosts if host.name.startswith("worker")]
+    hosts = view.members("temporal_workers")
     told: list[dict[str, Any]] = [json.loads(view.on(host, f"cat {SETTINGS}")) for host in hosts]
     rows = [row for values in told for row in values["deployments"] if row["name"] == name]
     run = Run(sum(row["fewest"] for row in rows), sum(len(row["units"]) for row in rows))

@@ -54,6 +54,7 @@ ORDER = (
     "test_rolling_restart.py",
     "test_gates.py",
     "test_rollout.py",
+    "test_autoscaling.py",
     "test_drill.py",
     "test_scale.py",
     "test_certificates.py",
