@@ -5,8 +5,8 @@
 -- being connected: it closes neither side of them, and none of its timeouts ends them. A client that began in the
 -- second in which its server vanished waited for ever. So sessions are ended when the last attempt to connect is over.
 
--- The timeout of an attempt to connect, as HAProxy writes it.
-local CONNECT_TIMEOUT = "{{ __haproxy_connect_timeout }}"
+-- The configuration gives the timeout of an attempt to connect, as HAProxy writes it.
+local CONNECT_TIMEOUT = os.getenv("CONNECT_TIMEOUT")
 local INTERVAL_MS = 200
 local MARGIN_MS = 100
 local UNIT_MS = {us = 0.001, ms = 1, [""] = 1, s = 1000, m = 60000}
