@@ -3,8 +3,8 @@
 python -m tests.bench.autoscaling_run --name LAB [--deployment networking] [--changes 500] [--chart SVG]
 
 The lab must have been set up with instances_min and instances_max for the deployment (docs/autoscaling.md). An instance
-counts while it answers at the port of its metrics. Nothing is asserted but that no change is lost; the figures are for
-docs/autoscaling.md.
+counts while it answers at the port of its metrics, as its own host sees it. Nothing is asserted but that no change is
+lost; the figures are for docs/autoscaling.md.
 """
 
 from __future__ import annotations
@@ -103,16 +103,18 @@ class Run:
         return document(parts, autoscaling.WIDTH + 2 * autoscaling.MARGIN, down, autoscaling.FONT_SIZE)
 
 
-async def serves(address: str) -> bool:
-    """Tell whether an instance answers at the port of its metrics."""
-    return bool(await scaler.http_get(address))
+def serving(view: View, host: str, addresses: list[str]) -> int:
+    """Return how many instances of a host serve: the firewall keeps strangers away from the ports of their metrics."""
+    looks = (f"if (: </dev/tcp/{address.replace(':', '/')}) 2>&-; then echo; fi" for address in addresses)
+    return view.on(host, "\n".join(looks)).count("\n")
 
 
-async def watch(run: Run, settings: scaler.Settings, deployment: scaler.Deployment, addresses: list[str]) -> None:
+async def watch(run: Run, view: View, instances: dict[str, list[str]], settings: scaler.Settings) -> None:
     """Look at the instances and the task queue until all is over."""
-    server, waiting = scaler.Server(), 0
+    server, waiting, deployment = scaler.Server(), 0, settings.deployments[0]
     while not run.is_over and run.now < GIVE_UP_SECONDS:
-        number = sum(await asyncio.gather(*map(serves, addresses)))
+        looks = (asyncio.to_thread(serving, view, host, addresses) for host, addresses in instances.items())
+        number = sum(await asyncio.gather(*looks))
         # A look that fails leaves a gap in the curve, and no more.
         with contextlib.suppress(OSError, RuntimeError):
             waiting = sum(queue.backlog for queue in (await server.queues(settings, deployment)).values())
@@ -140,6 +142,7 @@ async def drive(view: View, name: str, changes: int, seconds: float) -> Run:
     hosts = view.members("temporal_workers")
     told: list[dict[str, Any]] = [json.loads(view.on(host, f"cat {SETTINGS}")) for host in hosts]
     rows = [row for values in told for row in values["deployments"] if row["name"] == name]
+    instances = {host: row["metrics"] for host, row in zip(hosts, rows, strict=True)}
     run = Run(sum(row["fewest"] for row in rows), sum(len(row["units"]) for row in rows))
     pki = view.lab.directory / "pki"
     operator = {
@@ -152,7 +155,7 @@ async def drive(view: View, name: str, changes: int, seconds: float) -> Run:
     deployment = settings.deployments[0]
     client = await view.client("bench@outside", settings.addresses[0], deployment.namespace)
     run.began = time.monotonic() + BEFORE_SECONDS
-    watching = asyncio.create_task(watch(run, settings, deployment, [one for row in rows for one in row["metrics"]]))
+    watching = asyncio.create_task(watch(run, view, instances, settings))
     await asyncio.sleep(BEFORE_SECONDS)
     gate = asyncio.Semaphore(AT_ONCE)
     ended = await asyncio.gather(

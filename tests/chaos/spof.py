@@ -64,7 +64,9 @@ def cell(fates: Sequence[Fate]) -> str:
     harm = sum((Counter(one.harm) for one in fates), Counter())
     told = f"goes on after {worst.gap:.1f} s"
     if worst.stopped:
-        told = f"**stops until it is back** ({worst.gap:.0f} s of a fault of {worst.held_seconds:.0f} s)"
+        # Of a fault that lasted a minute, more than another one.
+        how = "stops, and for long after it is back" if worst.gap > 2 * worst.held_seconds else "stops until it is back"
+        told = f"**{how}** ({worst.gap:.0f} s of a fault of {worst.held_seconds:.0f} s)"
     harmed = ", ".join(f"**{count} {kind}**" for kind, count in harm.items()) or "nothing lost"
     return f"{told}; {harmed}; {len(fates)} run{'s' * (len(fates) > 1)}"
 

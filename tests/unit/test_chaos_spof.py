@@ -107,6 +107,13 @@ def test_one_run_that_stopped_and_one_loss_are_enough() -> None:
     assert line("database", runs, [])[1] == "**stops until it is back** (55 s of a fault of 50 s); **1 lost**; 2 runs"
 
 
+def test_what_does_not_go_on_when_it_is_back_is_told_apart() -> None:
+    runs = [run_of("primary-host", BASIC, 101.0)]
+    assert line("database", runs, [])[1].startswith(
+        "**stops, and for long after it is back** (101 s of a fault of 50 s)"
+    )
+
+
 def test_a_single_point_of_failure_that_fails_nobody_is_a_fault_of_the_judge() -> None:
     case = find(BASIC, "primary-host")
     assert case.stops == (BASIC,)

@@ -187,9 +187,10 @@ def rows() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
-def test_celery_is_told_by_named_pages_or_not_at_all(row: list[str]) -> None:
+def test_celery_is_told_by_named_pages_and_results_or_not_at_all(row: list[str]) -> None:
     _, there, _ = row
-    assert "](https://" in there or "not measured" in there or there == "there is none"
+    results = "](fault_tolerance.md#what-stops-when-one-part-fails)"
+    assert "](https://" in there or results in there or "not measured" in there or there == "there is none"
     assert not NUMBER.search(re.sub(r"\]\([^)]*\)", "", there))
 
 
