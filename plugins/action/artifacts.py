@@ -18,6 +18,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._artifact_source
     ReleaseSource,
     Source,
     download_wheels,
+    package_wheels,
 )
 from ansible_collections.zerospof.temporal.plugins.module_utils._artifacts import (
     LOCAL,
@@ -45,6 +46,12 @@ ARGUMENT_SPEC = {
         "options": {product.key: {"type": "str", "required": not product.optional} for product in PRODUCTS},
     },
     "wheels": {"type": "list", "elements": "str", "default": []},
+    "packages": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"package": {"type": "str", "required": True}, "source": {"type": "str", "required": True}},
+    },
 }
 
 display = Display()
@@ -77,6 +84,15 @@ def wheels_step(requirements: Sequence[str]) -> Step:
         return {f"{WHEELS}/{path.name}": path for path in download_wheels(requirements, work, report)}
 
     return Step(f"{WHEELS} of {', '.join(requirements)}", "pip", make)
+
+
+def package_step(package: str, source: str) -> Step:
+    """Return the step that makes the wheel of a package and gets all it depends on."""
+
+    def make(work: Path, report: Report) -> Mapping[str, Path]:
+        return {f"{WHEELS}/{path.name}": path for path in package_wheels(package, source, work, report)}
+
+    return Step(f"{WHEELS} of {package}", source, make)
 
 
 def fill(directory: ArtifactDirectory, steps: Sequence[Step], *, check_mode: bool) -> list[str]:
@@ -137,9 +153,10 @@ class ActionModule(ActionBase):
         }
 
     def _provide(self, directory: ArtifactDirectory, archives: Sequence[Wanted], options: dict[str, Any]) -> list[str]:
-        origin, requirements = options["source"], options["wheels"]
+        origin, requirements, packages = options["source"], options["wheels"], options["packages"]
         if origin == LOCAL:
-            if faults := local_faults(directory, archives, requirements):
+            needed = [*requirements, *(package["package"] for package in packages)]
+            if faults := local_faults(directory, archives, needed):
                 listed = "".join(f"  - {fault}\n" for fault in faults)
                 raise ArtifactError(
                     f"{directory.path} is not complete:\n{listed}"
@@ -151,4 +168,5 @@ class ActionModule(ActionBase):
         steps = [archive_step(item, origin, source) for item in archives]
         if requirements:
             steps.append(wheels_step(requirements))
+        steps += [package_step(package["package"], package["source"]) for package in packages]
         return fill(directory, steps, check_mode=self._task.check_mode)

@@ -29,6 +29,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._artifacts impor
     checksum,
     parse_sums,
     unpack,
+    wheel_satisfies,
 )
 
 REPORT_INTERVAL_SECONDS = 15
@@ -58,6 +59,10 @@ POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 # Managed hosts run Debian 12 (CPython 3.11, glibc 2.36) or Debian 13 (CPython 3.13, glibc 2.41).
 WHEEL_PYTHONS = ("3.11", "3.13")
+# Where a package comes from when no place of its own is named.
+PACKAGE_INDEX = "index"
+# The same sources give the same bytes: zip files know no time before 1980.
+BUILD_ENVIRONMENT = {"SOURCE_DATE_EPOCH": "946684800"}
 WHEEL_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 
 
@@ -320,21 +325,43 @@ class RegistrySource:
 # --- wheels ----------------------------------------------------------------------------------------------------------
 
 
+def find_pip() -> list[str]:
+    """Return the command of this machine's pip."""
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if found := shutil.which("pip3"):
+        return [found]
+    raise ArtifactError(f"pip is missing: install it for {sys.executable}, or 'apt-get install python3-pip'")
+
+
 def download_wheels(
     requirements: Sequence[str], work: Path, report: Report, pythons: Sequence[str] = WHEEL_PYTHONS, *options: str
 ) -> list[Path]:
     """Return wheels that install ``requirements`` on hosts with ``pythons``, downloaded with this machine's pip."""
-    if importlib.util.find_spec("pip"):
-        pip = [sys.executable, "-m", "pip"]
-    elif found := shutil.which("pip3"):
-        pip = [found]
-    else:
-        raise ArtifactError(f"pip is missing: install it for {sys.executable}, or 'apt-get install python3-pip'")
     command = [
-        *(*pip, "download", "--no-input", "--progress-bar=off", "--only-binary=:all:", "--implementation=cp"),
+        *(*find_pip(), "download", "--no-input", "--progress-bar=off", "--only-binary=:all:", "--implementation=cp"),
         *(f"--platform={name}" for name in WHEEL_PLATFORMS),
         *(f"--dest={work / 'wheels'}", *options, *requirements),
     ]
     for version in pythons:
         run([*command, f"--python-version={version}"], work, report)
     return sorted((work / "wheels").glob("*.whl"))
+
+
+def package_wheels(package: str, source: str, work: Path, report: Report) -> list[Path]:
+    """Return the wheel of ``package`` (``name==version``), made from ``source``, and wheels of all that it needs.
+
+    ``source`` is what pip takes as a requirement, or ``PACKAGE_INDEX``.
+
+    Raises ArtifactError when it cannot be had or is another package or version.
+    """
+    wheels = work / "wheels"
+    if source != PACKAGE_INDEX:
+        # pip runs elsewhere.
+        source = str(Path(source).absolute()) if Path(source).exists() else source
+        build = [*find_pip(), "wheel", "--no-input", "--progress-bar=off", "--no-deps", f"--wheel-dir={wheels}", source]
+        run(build, work, report, BUILD_ENVIRONMENT)
+        made = sorted(path.name for path in wheels.glob("*.whl"))
+        if not any(wheel_satisfies(name, package) for name in made):
+            raise ArtifactError(f"{source} makes {', '.join(made) or 'no wheel'}, not {package}")
+    return download_wheels([package], work, report, WHEEL_PYTHONS, f"--find-links={wheels}")

@@ -15,6 +15,13 @@ from typing import Any
 NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
 BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+]*$")
 UNIT = re.compile(r"^temporal-sdk-worker@(?P<name>.+)-(?P<build>[^-]+)-[0-9]+\.service$")
+MODULE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
+# What systemd takes for each limit, and the setting of a unit that it becomes.
+LIMITS = {
+    "memory_max": (re.compile(r"^[0-9]+[KMGT]?$|^[0-9]+%$"), "MemoryMax", "bytes with K, M, G or T, or a share as 20%"),
+    "cpu_quota": (re.compile(r"^[0-9]+%$"), "CPUQuota", "a share of one processor as 150%"),
+    "tasks_max": (re.compile(r"^[1-9][0-9]*$"), "TasksMax", "a number of threads, at least 1"),
+}
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
 
 # So many builds of a versioned deployment have ports for metrics on a host: what ramps, what is current, and older ones
@@ -27,6 +34,11 @@ KINDS = {"workflow": "workflows", "activity": "activities"}
 DEFAULTS: dict[str, Any] = {
     "workflows": [],
     "activities": [],
+    "main": "",
+    "polls": list(KINDS),
+    "python": "/usr/bin/python3",
+    "source": "",
+    "limits": {},
     "instances": 1,
     "environment": {},
     "graceful_shutdown_seconds": 30,
@@ -93,8 +105,7 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         found.append(f"graceful_shutdown_seconds is {deployment['graceful_shutdown_seconds']}; it cannot be negative")
     if deployment["gate"] and not deployment["versioned"]:
         found.append("a gate is for a versioned deployment; say versioned: true")
-    if not deployment["workflows"] and not deployment["activities"]:
-        found.append("neither workflows nor activities are named; name at least one module")
+    found += [*_program_problems(deployment), *_limit_problems(deployment["limits"])]
     if not REQUIREMENT.match(deployment["package"]):
         return [*found, f"package {deployment['package']!r} does not name one version, as in networking-worker==1.0.0"]
     if not any(wheel.lower().startswith(wheel_prefix(deployment["package"])) for wheel in wheels):
@@ -102,9 +113,43 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         others = [wheel for wheel in wheels if wheel.lower().startswith(f"{name}-")]
         found.append(
             f"there is no wheel of {deployment['package']} in the wheels of temporal_artifact_directory"
-            f" (of this package there is {', '.join(sorted(others)) or 'none'}); put it there"
+            f" (of this package there is {', '.join(sorted(others)) or 'none'}); "
+            + ("playbooks/artifacts.yml makes it" if deployment["source"] else "put it there, or name its source")
         )
     return found
+
+
+def _program_problems(deployment: Mapping[str, Any]) -> list[str]:
+    served, main = [*deployment["workflows"], *deployment["activities"]], deployment["main"]
+    found = []
+    if main and served:
+        found.append("it has a main, which serves what it likes; name neither workflows nor activities beside it")
+    if main and not MODULE.match(main):
+        found.append(f"main {main!r} is not a module, as in networking_worker.service")
+    if main and not deployment["polls"]:
+        found.append("polls is empty; say whether its main asks for workflow or activity tasks, or both")
+    if not main and not served:
+        found.append("neither workflows nor activities are named; name at least one module, or a main")
+    if not deployment["python"].startswith("/"):
+        found.append(f"python {deployment['python']!r} is not the path of an interpreter")
+    return found
+
+
+def _limit_problems(limits: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name} {limits[name]!r} is not {what}"
+        for name, (pattern, _, what) in LIMITS.items()
+        if limits.get(name) is not None and not pattern.match(str(limits[name]))
+    ]
+
+
+def limits(deployment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the limits of each instance as settings of its unit."""
+    return {
+        setting: str(deployment["limits"][name])
+        for name, (_, setting, _) in LIMITS.items()
+        if deployment["limits"].get(name) is not None
+    }
 
 
 def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -133,10 +178,10 @@ def metrics_ports(deployment: Mapping[str, Any], number: int) -> list[int]:
 def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
     """Return the instances of ``host``.
 
-    Each is ``{unit, identity, number, optional, metrics_ports, polls, version, deployment}``.
+    Each is ``{unit, identity, number, optional, metrics_ports, polls, version, limits, deployment}``.
 
-    ``optional``: it runs only when the load asks for it. ``polls``: the kinds of tasks that it serves. ``version``: see
-    ``version``. ``metrics_ports``: see there.
+    ``optional``: it runs only when the load asks for it. ``polls``, ``version``, ``metrics_ports``, ``limits``: what
+    the functions of these names return.
     """
     return [
         {
@@ -144,14 +189,22 @@ def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[st
             "identity": f"{deployment['name']}@{host}#{number}",
             "number": number,
             "optional": number > deployment["instances_min"],
-            "polls": [kind for kind, what in KINDS.items() if deployment[what]],
+            "polls": polls(deployment),
             "version": version(deployment),
+            "limits": limits(deployment),
             "metrics_ports": metrics_ports(deployment, number),
             "deployment": deployment,
         }
         for deployment in deployments
         for number in range(1, deployment["instances_max"] + 1)
     ]
+
+
+def polls(deployment: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of tasks that the instances of a deployment ask for."""
+    if deployment["main"]:
+        return [kind for kind in KINDS if kind in deployment["polls"]]
+    return [kind for kind, what in KINDS.items() if deployment[what]]
 
 
 def version(deployment: Mapping[str, Any]) -> str:

@@ -74,6 +74,23 @@ options:
     type: list
     elements: str
     default: []
+  packages:
+    description: Packages of workers that are made or fetched, each with wheels of all that it needs as for O(wheels).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      package:
+        description: Name and version, for example V(networking-worker==1.0.0). What the source makes has to be that.
+        type: str
+        required: true
+      source:
+        description:
+          - What pip takes, a directory, an sdist or a wheel on the control node, or an address like
+            V(git+https://git.example.com/networking.git@v1.0.0); V(index) is the package index of the control node.
+          - It is made once. Another version, another source, or a wheel that is gone or damaged make it due again.
+        type: str
+        required: true
 """
 
 EXAMPLES = r"""
@@ -87,6 +104,8 @@ EXAMPLES = r"""
       cli: 1.9.1
     wheels:
       - temporalio==1.35.0
+    packages:
+      - {package: networking-worker==1.0.0, source: "git+https://git.example.com/networking.git@v1.0.0"}
   run_once: true
 """
 

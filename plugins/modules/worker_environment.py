@@ -50,6 +50,14 @@ options:
     type: list
     elements: str
     default: []
+  main:
+    description: Module with a program of its own, which the runner does not serve. It has to be there, and is not run.
+    type: str
+    default: ""
+  python:
+    description: Interpreter of the environment.
+    type: path
+    default: /usr/bin/python3
   user:
     description: User as whom the package is imported.
     type: str
@@ -95,10 +103,19 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
 
-PYTHON = "/usr/bin/python3"
 MANIFEST = "MANIFEST"
 # What an author sees of pip's output when it fails.
 LAST_LINES = 4
+# Finds a module that python -m can run: what it is in is imported, it itself is not.
+FIND_MAIN = """
+import importlib.util, sys
+name = sys.argv[1]
+found = importlib.util.find_spec(name)
+if found and found.submodule_search_locations is not None:
+    name += ".__main__"
+    found = importlib.util.find_spec(name)
+sys.exit(None if found else f"there is no module {name}")
+"""
 
 
 class EnvironmentFailure(Exception):
@@ -133,16 +150,22 @@ class Environment:
         self._module = module
         self._parameters = module.params
         self.path = Path(module.params["path"])
+        self._main = module.params["main"]
         self.present = manifest_of(self.path)
         wheel = digest(wheel_of(module.params))
-        version = self._run([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "ask for the version")
+        self._python = module.params["python"]
+        if not Path(self._python).exists():
+            raise EnvironmentFailure(f"{self.path}: this host has no {self._python}")
+        version = self._run(
+            [self._python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "ask its version"
+        )
         self.wanted = {
             "package": module.params["package"],
             # A wheel that has been cleared away since leaves nothing to compare with.
             "wheel": wheel or self.present.get("wheel", ""),
             "python": version.strip(),
-            "entry_points": [*module.params["workflows"], *module.params["activities"]],
-            "runner": digest(Path(module.params["runner"])),
+            "entry_points": [*module.params["workflows"], *module.params["activities"], *filter(None, [self._main])],
+            "runner": "" if self._main else digest(Path(module.params["runner"])),
         }
 
     def refuse_another_wheel(self) -> None:
@@ -191,7 +214,7 @@ class Environment:
                 shutil.rmtree(remains, ignore_errors=True)
 
     def _install(self, aside: Path) -> None:
-        self._run([PYTHON, "-m", "venv", str(aside)], "make a virtual environment")
+        self._run([self._python, "-m", "venv", str(aside)], "make a virtual environment")
         wheels = self._parameters["wheels"]
         # Only wheels: nothing that a package brings is run as root.
         pip = [f"{aside}/bin/python", "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input", "install"]
@@ -209,7 +232,7 @@ class Environment:
         )
 
     def _import_entry_points(self, place: Path) -> None:
-        """Let the runner import everything as the user of the workers."""
+        """Let the runner import everything as the user of the workers, or look for a program of its own."""
         options = [
             "setpriv",
             f"--reuid={self._parameters['user']}",
@@ -226,11 +249,8 @@ class Environment:
             "TEMPORAL_WORKER_ACTIVITIES": " ".join(self._parameters["activities"]),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        self._run(
-            [*options, f"{place}/bin/python", self._parameters["runner"], "--check"],
-            f"serve {self.wanted['package']}",
-            environment,
-        )
+        check = ["-c", FIND_MAIN, self._main] if self._main else [self._parameters["runner"], "--check"]
+        self._run([*options, f"{place}/bin/python", *check], f"serve {self.wanted['package']}", environment)
 
     def _move_scripts(self, aside: Path) -> None:
         """Let the scripts name the interpreter where it will be, not where it is made."""
@@ -267,6 +287,8 @@ def main() -> None:
             "runner": {"type": "path", "required": True},
             "workflows": {"type": "list", "elements": "str", "default": []},
             "activities": {"type": "list", "elements": "str", "default": []},
+            "main": {"type": "str", "default": ""},
+            "python": {"type": "path", "default": "/usr/bin/python3"},
             "user": {"type": "str", "required": True},
             "environment": {"type": "dict", "default": {}, "no_log": True},
         },

@@ -3,113 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import subprocess
 import tarfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.artifacts.conftest import CASSANDRA, CLI, DRIVER, EVERYTHING, SERVER, UI, WHEEL, Playbook, contents, finish
-
-SERVER_PROGRAMS = ["temporal-server", "temporal-sql-tool", "temporal-cassandra-tool", "tdbg"]
-SERVER_PATH = "/temporalio/temporal/releases/download/v1.31.2"
-UI_PATH = "/temporalio/ui-server/releases/download/v2.54.1"
-CLI_PATH = "/temporalio/cli/releases/download/v1.9.1"
-SERVER_ARCHIVE = f"{SERVER_PATH}/temporal_1.31.2_linux_amd64.tar.gz"
-UI_ARCHIVE = f"{UI_PATH}/ui-server_2.54.1_linux_amd64.tar.gz"
-CASSANDRA_ARCHIVE = "/cassandra/5.0.6/apache-cassandra-5.0.6-bin.tar.gz"
-LIBRARIES = ["apache-cassandra-5.0.6/lib/cassandra-all-5.0.6.jar", "apache-cassandra-5.0.6/lib/jamm-0.4.0.jar"]
-DIFFERENT = hashlib.sha256(b"different").hexdigest()
-
-
-def upstream_archive(*programs: str) -> bytes:
-    """Return a release archive as upstream makes them: programs beside a licence and configuration."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name in ("LICENSE", "config/development.yaml", *programs):
-            member = tarfile.TarInfo(name)
-            member.size, member.mtime, member.uid = len(name), 1_780_000_000, 1001
-            tar.addfile(member, io.BytesIO(name.encode()))
-    return buffer.getvalue()
-
-
-class Upstream:
-    """Release pages on a loopback port. ``files`` maps a path to its bytes."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.requests: list[str] = []
-        self.cut: set[str] = set()
-        self.delay_seconds = 0.0
-        self.publish(SERVER_PATH, "temporal_1.31.2_linux_amd64.tar.gz", "checksums.txt", *SERVER_PROGRAMS)
-        self.publish(UI_PATH, "ui-server_2.54.1_linux_amd64.tar.gz", "ui-server_2.54.1_checksums.txt", "ui-server")
-        self.publish(CLI_PATH, "temporal_cli_1.9.1_linux_amd64.tar.gz", "checksums.txt", "temporal")
-        not_ours = ["apache-cassandra-5.0.6/tools/lib/stress.jar.txt", "apache-cassandra-5.0.6/bin/cassandra"]
-        self.files[CASSANDRA_ARCHIVE] = body = upstream_archive(*LIBRARIES, *not_ours)
-        sums = f"{hashlib.sha512(body).hexdigest()}  apache-cassandra-5.0.6-bin.tar.gz\n"
-        self.files[f"{CASSANDRA_ARCHIVE}.sha512"] = sums.encode()
-        upstream = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                upstream.requests.append(self.path)
-                if self.path not in upstream.files:
-                    self.send_error(404)
-                    return
-                body = upstream.files[self.path]
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                time.sleep(upstream.delay_seconds)
-                self.wfile.write(body[: len(body) // 2] if self.path in upstream.cut else body)
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    @property
-    def address(self) -> str:
-        """Host and port of the mirror."""
-        return f"127.0.0.1:{self.server.server_port}"
-
-    def publish(self, path: str, archive: str, checksums: str, *programs: str) -> None:
-        """Publish one release with its checksums."""
-        body = upstream_archive(*programs)
-        self.files[f"{path}/{archive}"] = body
-        other = archive.replace("amd64", "arm64")
-        self.files[f"{path}/{checksums}"] = (
-            f"{DIFFERENT}  {other}\n{hashlib.sha256(body).hexdigest()}  {archive}\n".encode()
-        )
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    """Return release pages that serve good archives."""
-    pages = Upstream()
-    thread = threading.Thread(target=pages.server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield pages
-    pages.server.shutdown()
-    thread.join()
-    pages.server.server_close()
-
-
-@pytest.fixture
-def release(playbook: Playbook, upstream: Upstream) -> Playbook:
-    """Return a function that runs the playbook with source release and this mirror."""
-
-    def run(*arguments: str, **inputs: object) -> object:
-        mirrors = {f"{name}_mirror": f"http://{upstream.address}" for name in ("release", "apache")}
-        defaults = {"artifact_source": "release", **mirrors}
-        return playbook(*arguments, **(defaults | inputs))
-
-    return run
+from tests.artifacts.conftest import (
+    CASSANDRA,
+    CASSANDRA_ARCHIVE,
+    CLI,
+    CLI_PATH,
+    DIFFERENT,
+    DRIVER,
+    EVERYTHING,
+    LIBRARIES,
+    SERVER,
+    SERVER_ARCHIVE,
+    SERVER_PATH,
+    SERVER_PROGRAMS,
+    UI,
+    UI_ARCHIVE,
+    WHEEL,
+    Playbook,
+    Upstream,
+    contents,
+    finish,
+    upstream_archive,
+)
 
 
 def test_good_archives_are_repacked_flat_and_a_second_run_does_nothing(

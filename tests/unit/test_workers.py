@@ -36,6 +36,17 @@ def test_a_good_deployment_has_no_problem() -> None:
     assert problems({}) == []
 
 
+def test_a_program_of_its_own_polls_for_what_it_says_and_its_limits_are_those_of_systemd() -> None:
+    limits = {"memory_max": "20%", "cpu_quota": "150%", "tasks_max": 64}
+    own = GOOD | {"workflows": [], "main": "networking_worker.service", "polls": ["activity"], "limits": limits}
+    assert _workers.problems(_workers.complete([own]), WHEELS) == []
+    [worker] = _workers.workers(_workers.complete([own]), "worker-a")
+    assert worker["polls"] == ["activity"]
+    assert worker["limits"] == {"MemoryMax": "20%", "CPUQuota": "150%", "TasksMax": "64"}
+    [served] = _workers.workers(_workers.complete([GOOD]), "worker-a")
+    assert (served["polls"], served["limits"]) == (["workflow"], {})
+
+
 def test_the_build_is_the_version_of_the_package() -> None:
     assert _workers.complete([GOOD])[0]["build"] == "1.0.0"
     assert _workers.complete([GOOD | {"build": "blue"}])[0]["build"] == "blue"
@@ -55,6 +66,14 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"instances_max": 3}, "instances_min is 1 and instances_max 3, and there is no metrics_port"),
         ({"graceful_shutdown_seconds": -1}, "graceful_shutdown_seconds is -1"),
         ({"workflows": []}, "neither workflows nor activities"),
+        ({"main": "networking_worker.service"}, "it has a main, which serves what it likes"),
+        ({"workflows": [], "main": "networking worker"}, "main 'networking worker' is not a module"),
+        ({"workflows": [], "main": "networking_worker", "polls": []}, "polls is empty"),
+        ({"python": "python3.12"}, "python 'python3.12' is not the path of an interpreter"),
+        ({"limits": {"memory_max": "1 GB"}}, "memory_max '1 GB' is not bytes with K, M, G or T"),
+        ({"limits": {"cpu_quota": "2"}}, "cpu_quota '2' is not a share of one processor"),
+        ({"limits": {"tasks_max": 0}}, "tasks_max 0 is not a number of threads"),
+        ({"package": "networking-worker==9.9", "source": "index"}, "playbooks/artifacts.yml makes it"),
         ({"package": "networking-worker"}, "does not name one version"),
         ({"package": "networking-worker>=1.0"}, "does not name one version"),
         (

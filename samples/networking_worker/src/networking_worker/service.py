@@ -1,0 +1,45 @@
+"""The worker as a program of its own, for who wants to start it himself: ``python -m networking_worker.service``.
+
+What it is to serve comes from the environment: the connection as the SDK reads it (``TEMPORAL_ADDRESS`` and so on), and
+``TEMPORAL_WORKER_TASK_QUEUE``, ``TEMPORAL_WORKER_IDENTITY`` and ``TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS``.
+"""
+
+import asyncio
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+from temporalio.worker import Worker
+
+from networking_worker import activities, workflows
+
+
+async def main() -> None:
+    """Serve until SIGTERM, then let running tasks end."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    client = await Client.connect(
+        **ClientConfig.load_client_connect_config(), identity=os.environ["TEMPORAL_WORKER_IDENTITY"]
+    )
+    with ThreadPoolExecutor() as threads:
+        async with Worker(
+            client,
+            task_queue=os.environ["TEMPORAL_WORKER_TASK_QUEUE"],
+            workflows=[workflows.ConfigureNetwork],
+            activities=[
+                activities.validate_change,
+                activities.apply_configuration,
+                activities.verify_device,
+                activities.roll_back,
+            ],
+            activity_executor=threads,
+            graceful_shutdown_timeout=timedelta(seconds=float(os.environ["TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS"])),
+        ):
+            await stopped.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

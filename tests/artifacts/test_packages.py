@@ -1,0 +1,134 @@
+"""Packages of workers from wherever pip finds them: made once, with all they need, and never another one."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.artifacts.conftest import EVERYTHING, Outcome, Playbook, contents, write_wheel
+
+PACKAGE = "own-worker==1.2.0"
+MADE = "wheels/own_worker-1.2.0-py3-none-any.whl"
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "own-worker"
+version = "1.2.0"
+dependencies = ["temporalio==1.35.0"]
+
+[tool.setuptools]
+py-modules = ["own_worker"]
+"""
+# What builds is what this checkout has; the index of these tests has no setuptools. In a variable, pip takes the
+# opposite of what the option says (https://github.com/pypa/pip/issues/5735).
+HERE = {"PIP_NO_BUILD_ISOLATION": "0"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return the sources of a package."""
+    place = tmp_path / "own-worker"
+    place.mkdir()
+    (place / "pyproject.toml").write_text(PROJECT)
+    (place / "own_worker.py").write_text("ANSWER = 42\n")
+    return place
+
+
+def sdist(project: Path) -> str:
+    """Return an archive of the sources."""
+    archive = project.with_name("own_worker-1.2.0.tar.gz")
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(project, arcname="own_worker-1.2.0")
+    return str(archive)
+
+
+def git_tag(project: Path) -> str:
+    """Return a tag of a repository whose newest commit is another version."""
+    git = ["git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.com", "-C", str(project)]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    for version in ("1.2.0", "1.3.0"):
+        file = project / "pyproject.toml"
+        file.write_text(file.read_text().replace("1.2.0", version))
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "--quiet", "--message", version], check=True)
+        subprocess.run([*git, "tag", f"v{version}"], check=True)
+    return f"git+file://{project}@v1.2.0"
+
+
+def directory_of(project: Path) -> str:
+    """Return the sources themselves."""
+    return str(project)
+
+
+Package = Callable[..., Outcome]
+
+
+@pytest.fixture
+def made(release: Playbook) -> Package:
+    """Return a function that runs the playbook for workers whose package comes from ``source``."""
+
+    def run(source: str, package: str = PACKAGE, *arguments: str) -> Outcome:
+        deployment = {"name": "own", "namespace": "n", "task_queue": "q", "package": package, "source": source}
+        return release(*arguments, environment=HERE, worker_deployments=[deployment])
+
+    return run
+
+
+@pytest.mark.parametrize("source_of", [directory_of, sdist, git_tag])
+def test_a_package_is_made_once_with_what_it_needs(
+    made: Package, directory: Path, project: Path, source_of: Callable[[Path], str]
+) -> None:
+    source = source_of(project)
+    first = made(source)
+    assert first.changed, first.output
+    assert contents(directory) == EVERYTHING | {MADE}
+    bytes_of_the_first = (directory / MADE).read_bytes()
+    second = made(source)
+    assert not second.failed, second.output
+    assert not second.changed
+    (directory / MADE).unlink()
+    third = made(source)
+    assert third.changed, third.output
+    assert (directory / MADE).read_bytes() == bytes_of_the_first
+
+
+def test_a_package_of_the_index_is_fetched(made: Package, directory: Path, package_index: Path) -> None:
+    write_wheel(package_index, "own_worker", "1.2.0", {})
+    try:
+        outcome = made("index")
+    finally:
+        (package_index / "own_worker-1.2.0-py3-none-any.whl").unlink()
+    assert outcome.changed, outcome.output
+    assert MADE in contents(directory)
+
+
+def test_another_version_than_the_declared_one_is_refused(made: Package, directory: Path, project: Path) -> None:
+    outcome = made(str(project), "own-worker==1.3.0")
+    assert outcome.failed
+    assert f"{project} makes own_worker-1.2.0-py3-none-any.whl, not own-worker==1.3.0" in " ".join(
+        outcome.output.split()
+    )
+    assert MADE not in contents(directory)
+
+
+def test_check_mode_says_that_it_would_be_made(made: Package, directory: Path, project: Path) -> None:
+    outcome = made(str(project), PACKAGE, "--check")
+    assert outcome.changed, outcome.output
+    assert not directory.exists()
+
+
+def test_a_directory_that_was_filled_elsewhere_has_to_have_it(
+    made: Package, playbook: Playbook, directory: Path, project: Path
+) -> None:
+    assert made(str(project)).changed
+    deployment = {"name": "own", "namespace": "n", "task_queue": "q", "package": "own-worker==2.0", "source": "index"}
+    outcome = playbook(artifact_source="local", worker_deployments=[deployment])
+    assert outcome.failed
+    assert "wheels/ has no wheel of own-worker==2.0" in outcome.output
