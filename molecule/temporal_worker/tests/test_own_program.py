@@ -49,4 +49,4 @@ def test_it_ends_by_itself_when_it_is_stopped(host: Host) -> None:
 
 def test_systemd_knows_its_bounds(host: Host) -> None:
     shown = host.check_output(f"systemctl show --property=MemoryMax,CPUQuotaPerSecUSec,TasksMax '{UNIT}'").split()
-    assert sorted(shown) == ["CPUQuotaPerSecUSec=1.5s", f"MemoryMax={400 * 2**20}", "TasksMax=100"]
+    assert sorted(shown) == ["CPUQuotaPerSecUSec=1.500000s", f"MemoryMax={400 * 2**20}", "TasksMax=100"]
