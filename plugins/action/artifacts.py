@@ -86,13 +86,18 @@ def wheels_step(requirements: Sequence[str]) -> Step:
     return Step(f"{WHEELS} of {', '.join(requirements)}", "pip", make)
 
 
-def package_step(package: str, source: str) -> Step:
-    """Return the step that makes the wheel of a package and gets all it depends on."""
+def package_step(package: str, source: str, directory: ArtifactDirectory) -> Step:
+    """Return the step that makes the wheel of a package and gets all it depends on.
+
+    One that was made and is whole is kept when something else is missing: hosts refuse other bytes of a version.
+    """
+    key = f"{WHEELS} of {package}"
 
     def make(work: Path, report: Report) -> Mapping[str, Path]:
-        return {f"{WHEELS}/{path.name}": path for path in package_wheels(package, source, work, report)}
+        kept = directory.wheel_of(package, key, source)
+        return {f"{WHEELS}/{path.name}": path for path in package_wheels(package, kept or source, work, report)}
 
-    return Step(f"{WHEELS} of {package}", source, make)
+    return Step(key, source, make)
 
 
 def fill(directory: ArtifactDirectory, steps: Sequence[Step], *, check_mode: bool) -> list[str]:
@@ -168,5 +173,5 @@ class ActionModule(ActionBase):
         steps = [archive_step(item, origin, source) for item in archives]
         if requirements:
             steps.append(wheels_step(requirements))
-        steps += [package_step(package["package"], package["source"]) for package in packages]
+        steps += [package_step(package["package"], package["source"], directory) for package in packages]
         return fill(directory, steps, check_mode=self._task.check_mode)

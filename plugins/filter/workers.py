@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.zerospof.temporal.plugins.module_utils import _rollout, _workers
+
+
+def packages(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Tell Ansible what is wrong with the packages."""
+    try:
+        return _workers.packages(deployments)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:
@@ -17,6 +26,7 @@ class FilterModule:
             "worker_deployments": _workers.complete,
             "worker_hosts": _workers.hosts_by_deployment,
             "worker_other_builds": _workers.others,
+            "worker_packages": packages,
             "worker_problems": _workers.problems,
             "worker_rollouts": _rollout.rollouts,
             "worker_rollout_steps": _rollout.steps,

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import SSLValidationError, open_url
 from ansible_collections.zerospof.temporal.plugins.module_utils._artifacts import (
+    WHEELS,
     ArtifactError,
     Report,
     Wanted,
@@ -61,7 +62,7 @@ POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 WHEEL_PYTHONS = ("3.11", "3.13")
 # Where a package comes from when no place of its own is named.
 PACKAGE_INDEX = "index"
-# The same sources give the same bytes: zip files know no time before 1980.
+# Nothing of the time of a build gets into it; what builds does, so a wheel that is there is kept.
 BUILD_ENVIRONMENT = {"SOURCE_DATE_EPOCH": "946684800"}
 WHEEL_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
 
@@ -348,20 +349,57 @@ def download_wheels(
     return sorted((work / "wheels").glob("*.whl"))
 
 
-def package_wheels(package: str, source: str, work: Path, report: Report) -> list[Path]:
-    """Return the wheel of ``package`` (``name==version``), made from ``source``, and wheels of all that it needs.
+def made_wheel(package: str, source: str, work: Path, report: Report) -> Path:
+    """Return the wheel of ``package`` (``name==version``) that ``source`` is, or that pip makes of it.
 
-    ``source`` is what pip takes as a requirement, or ``PACKAGE_INDEX``.
-
-    Raises ArtifactError when it cannot be had or is another package or version.
+    Raises ArtifactError when it cannot be made, is another package or version, or fits no other machine.
     """
-    wheels = work / "wheels"
-    if source != PACKAGE_INDEX:
-        # pip runs elsewhere.
-        source = str(Path(source).absolute()) if Path(source).exists() else source
-        build = [*find_pip(), "wheel", "--no-input", "--progress-bar=off", "--no-deps", f"--wheel-dir={wheels}", source]
+    own, place, wanted = work / "own", Path(source).expanduser(), source
+    if place.is_file() and place.suffix == ".whl":
+        own.mkdir()
+        shutil.copy(place, own)
+    else:
+        if place.is_dir():
+            # A build leaves files beside the sources, and what is left of an older one gets into a wheel.
+            wanted = str(shutil.copytree(place, work / "source", symlinks=True))
+            shutil.rmtree(work / "source" / "build" / "lib", ignore_errors=True)
+        elif place.exists():
+            wanted = str(place.absolute())
+        build = [*find_pip(), "wheel", "--no-input", "--progress-bar=off", "--no-deps", f"--wheel-dir={own}", wanted]
         run(build, work, report, BUILD_ENVIRONMENT)
-        made = sorted(path.name for path in wheels.glob("*.whl"))
-        if not any(wheel_satisfies(name, package) for name in made):
-            raise ArtifactError(f"{source} makes {', '.join(made) or 'no wheel'}, not {package}")
-    return download_wheels([package], work, report, WHEEL_PYTHONS, f"--find-links={wheels}")
+    made = sorted(own.glob("*.whl"))
+    found = [path for path in made if wheel_satisfies(path.name, package)]
+    if not found:
+        raise ArtifactError(f"{source} makes {', '.join(path.name for path in made) or 'no wheel'}, not {package}")
+    if "-linux_" in found[0].name:
+        raise ArtifactError(
+            f"{source} makes {found[0].name}, which is compiled for this machine; build wheels for the hosts"
+            f" (manylinux), put them into {WHEELS}/ and leave the source out"
+        )
+    return found[0]
+
+
+def package_wheels(package: str, source: str, work: Path, report: Report) -> list[Path]:
+    """Return the wheels of ``package`` (``name==version``) from ``source``, and wheels of all that it needs.
+
+    ``source`` is what pip takes as a requirement, or ``PACKAGE_INDEX``. Those are fetched for each Python of the hosts
+    that the package is for.
+
+    Raises ArtifactError when it cannot be had, is another package or version, or is for none of them.
+    """
+    # By its path: of its name, an index may have another one.
+    requirement = package if source == PACKAGE_INDEX else str(made_wheel(package, source, work, report))
+    fitting, problem = [], ArtifactError()
+    for python in WHEEL_PYTHONS:
+        try:
+            download_wheels([requirement], work, report, [python], "--no-deps")
+        except ArtifactError as error:
+            problem = error
+        else:
+            fitting.append(python)
+    if not fitting:
+        raise problem
+    wheels = download_wheels([requirement], work, report, fitting)
+    if not any(wheel_satisfies(path.name, package) for path in wheels):
+        raise ArtifactError(f"{source} has no wheel that is named {package}: {', '.join(path.name for path in wheels)}")
+    return wheels

@@ -303,9 +303,17 @@ class ArtifactDirectory:
         """Return the wheels that are there, by their names relative to the directory."""
         return sorted(f"{WHEELS}/{path.name}" for path in (self.path / WHEELS).glob("*.whl"))
 
+    def wheel_of(self, package: str, key: str, source: str) -> str:
+        """Return the wheel of ``package`` that ``source`` made under ``key``, an empty text when it is not whole."""
+        origin = self.origins.get(key, {"source": "", "files": []})
+        found = [name for name in origin["files"] if wheel_satisfies(PurePosixPath(name).name, package)]
+        return next(
+            (str(self.path / name) for name in found if origin["source"] == source and not self.fault(name)), ""
+        )
+
     def given_wheels(self) -> list[str]:
         """Return wheels that the operator put there, changed or took away since they were recorded."""
-        made = {name for origin in self.origins.values() for name in origin["files"]}
+        made = {name for origin in self.origins.values() for name in origin["files"] if (self.path / name).is_file()}
         recorded = [name for name in self.sums if PurePosixPath(name).parent.name == WHEELS]
         return [name for name in sorted({*self.wheels(), *recorded} - made) if self.fault(name)]
 

@@ -18,10 +18,18 @@ UNIT = re.compile(r"^temporal-sdk-worker@(?P<name>.+)-(?P<build>[^-]+)-[0-9]+\.s
 MODULE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 # What systemd takes for each limit, and the setting of a unit that it becomes.
 LIMITS = {
-    "memory_max": (re.compile(r"^[0-9]+[KMGT]?$|^[0-9]+%$"), "MemoryMax", "bytes with K, M, G or T, or a share as 20%"),
-    "cpu_quota": (re.compile(r"^[0-9]+%$"), "CPUQuota", "a share of one processor as 150%"),
-    "tasks_max": (re.compile(r"^[1-9][0-9]*$"), "TasksMax", "a number of threads, at least 1"),
+    "memory_max": (
+        re.compile(r"[1-9][0-9]*[KMGT]?|([1-9][0-9]?|100)%"),
+        "MemoryMax",
+        "bytes with K, M, G or T, or a share as 20%",
+    ),
+    "cpu_quota": (re.compile(r"[1-9][0-9]*%"), "CPUQuota", "a share of one processor as 150%"),
+    "tasks_max": (re.compile(r"[1-9][0-9]*"), "TasksMax", "a number of threads, at least 1"),
 }
+# The units do not see these.
+HIDDEN = ("/home/", "/root/", "/run/user/")
+# In an address that pip takes; a name alone, as in git+ssh://git@host, is no secret.
+PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
 
 # So many builds of a versioned deployment have ports for metrics on a host: what ramps, what is current, and older ones
@@ -56,7 +64,8 @@ def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     completed = []
     for deployment in deployments:
-        made = {"build": deployment["package"].partition("==")[2], **DEFAULTS, **deployment}
+        given = {name: value for name, value in deployment.items() if value is not None}
+        made = {"build": deployment["package"].partition("==")[2], **DEFAULTS, **given}
         number = made["instances"]
         completed.append({"instances_min": number, "instances_max": number, **made})
     return completed
@@ -124,14 +133,21 @@ def _program_problems(deployment: Mapping[str, Any]) -> list[str]:
     found = []
     if main and served:
         found.append("it has a main, which serves what it likes; name neither workflows nor activities beside it")
-    if main and not MODULE.match(main):
+    if main and not MODULE.match(str(main)):
         found.append(f"main {main!r} is not a module, as in networking_worker.service")
     if main and not deployment["polls"]:
         found.append("polls is empty; say whether its main asks for workflow or activity tasks, or both")
     if not main and not served:
         found.append("neither workflows nor activities are named; name at least one module, or a main")
-    if not deployment["python"].startswith("/"):
-        found.append(f"python {deployment['python']!r} is not the path of an interpreter")
+    if not main and deployment["polls"] != DEFAULTS["polls"]:
+        found.append("polls is for a main; the runner polls for what it serves")
+    python = str(deployment["python"])
+    if not python.startswith("/"):
+        found.append(f"python {python!r} is not the path of an interpreter")
+    if python.startswith(HIDDEN):
+        found.append(f"python {python!r} is where a service does not see it; install it elsewhere, as below /opt")
+    if PASSWORD.search(deployment["source"]):
+        found.append("source has a password in it; git and pip have places of their own for credentials")
     return found
 
 
@@ -139,7 +155,7 @@ def _limit_problems(limits: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} {limits[name]!r} is not {what}"
         for name, (pattern, _, what) in LIMITS.items()
-        if limits.get(name) is not None and not pattern.match(str(limits[name]))
+        if limits.get(name) is not None and not pattern.fullmatch(str(limits[name]))
     ]
 
 
@@ -221,6 +237,29 @@ def others(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> di
         if match and match["name"] in declared and match["build"] != declared[match["name"]]:
             found.setdefault(match["name"], {}).setdefault(match["build"], []).append(unit)
     return found
+
+
+def packages(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return ``{package, source}`` of those ``deployments`` that have a source, each once.
+
+    Raises:
+        ValueError: one has no package, or a package two sources, or a source a password.
+    """
+    sources: dict[str, str] = {}
+    for deployment in deployments:
+        source, package = deployment.get("source"), deployment.get("package")
+        if not source:
+            continue
+        name = deployment.get("name", "a deployment")
+        if not package:
+            raise ValueError(f"temporal_worker_deployments: {name} has a source and no package")
+        if PASSWORD.search(source):
+            raise ValueError(f"temporal_worker_deployments: the source of {name} has a password in it")
+        if sources.setdefault(package, source) != source:
+            raise ValueError(
+                f"temporal_worker_deployments: {package} comes from {sources[package]} and from {source}; keep one"
+            )
+    return [{"package": package, "source": source} for package, source in sources.items()]
 
 
 def hosts_by_deployment(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

@@ -88,7 +88,8 @@ options:
         description:
           - What pip takes, a directory, an sdist or a wheel on the control node, or an address like
             V(git+https://git.example.com/networking.git@v1.0.0); V(index) is the package index of the control node.
-          - It is made once. Another version, another source, or a wheel that is gone or damaged make it due again.
+          - It is made once, a directory from a copy of it. Another version, another source, or a wheel that is gone or
+            damaged make it due again.
         type: str
         required: true
 """

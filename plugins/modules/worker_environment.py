@@ -103,6 +103,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
 
+PYTHON = "/usr/bin/python3"
 MANIFEST = "MANIFEST"
 # What an author sees of pip's output when it fails.
 LAST_LINES = 4
@@ -167,6 +168,9 @@ class Environment:
             "entry_points": [*module.params["workflows"], *module.params["activities"], *filter(None, [self._main])],
             "runner": "" if self._main else digest(Path(module.params["runner"])),
         }
+        # Not of the usual one, or all environments of before would be made anew.
+        if self._python != PYTHON:
+            self.wanted["interpreter"] = self._python
 
     def refuse_another_wheel(self) -> None:
         """Stop when this build was installed from other bytes.
@@ -185,7 +189,8 @@ class Environment:
     @property
     def is_whole(self) -> bool:
         """Tell whether the packages in place are the wanted ones, whatever the entry points."""
-        return all(self.present.get(name) == self.wanted[name] for name in ("package", "wheel", "python"))
+        names = ("package", "wheel", "python", "interpreter")
+        return all(self.present.get(name) == self.wanted.get(name) for name in names)
 
     def converge(self) -> None:
         """Install the packages where needed and import the entry points.
@@ -288,7 +293,7 @@ def main() -> None:
             "workflows": {"type": "list", "elements": "str", "default": []},
             "activities": {"type": "list", "elements": "str", "default": []},
             "main": {"type": "str", "default": ""},
-            "python": {"type": "path", "default": "/usr/bin/python3"},
+            "python": {"type": "path", "default": PYTHON},
             "user": {"type": "str", "required": True},
             "environment": {"type": "dict", "default": {}, "no_log": True},
         },

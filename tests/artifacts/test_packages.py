@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.artifacts.conftest import EVERYTHING, Outcome, Playbook, contents, write_wheel
+from tests.artifacts.conftest import EVERYTHING, WHEEL, Outcome, Playbook, contents, write_wheel
 
 PACKAGE = "own-worker==1.2.0"
 MADE = "wheels/own_worker-1.2.0-py3-none-any.whl"
@@ -67,7 +68,15 @@ def directory_of(project: Path) -> str:
     return str(project)
 
 
+def wheel(project: Path) -> str:
+    """Return a wheel that was made elsewhere."""
+    write_wheel(project, "own_worker", "1.2.0", {"own_worker.py": "ANSWER = 42\n"})
+    return str(project / "own_worker-1.2.0-py3-none-any.whl")
+
+
 Package = Callable[..., Outcome]
+# Of the same name and version, and what pip would rather take on Debian 12.
+STRANGER = "own_worker-1.2.0-cp311-cp311-manylinux2014_x86_64.whl"
 
 
 @pytest.fixture
@@ -81,22 +90,70 @@ def made(release: Playbook) -> Package:
     return run
 
 
-@pytest.mark.parametrize("source_of", [directory_of, sdist, git_tag])
+@pytest.mark.parametrize("source_of", [directory_of, sdist, git_tag, wheel])
 def test_a_package_is_made_once_with_what_it_needs(
-    made: Package, directory: Path, project: Path, source_of: Callable[[Path], str]
+    made: Package, directory: Path, project: Path, package_index: Path, source_of: Callable[[Path], str]
 ) -> None:
     source = source_of(project)
-    first = made(source)
-    assert first.changed, first.output
-    assert contents(directory) == EVERYTHING | {MADE}
-    bytes_of_the_first = (directory / MADE).read_bytes()
-    second = made(source)
+    write_wheel(package_index, "own_worker", "1.2.0", {"own_worker.py": "ANSWER = 41\n"})
+    (package_index / MADE.removeprefix("wheels/")).rename(package_index / STRANGER)
+    try:
+        first = made(source)
+        assert first.changed, first.output
+        assert contents(directory) == EVERYTHING | {MADE}
+        second = made(source)
+    finally:
+        (package_index / STRANGER).unlink()
     assert not second.failed, second.output
     assert not second.changed
-    (directory / MADE).unlink()
-    third = made(source)
-    assert third.changed, third.output
-    assert (directory / MADE).read_bytes() == bytes_of_the_first
+    with zipfile.ZipFile(directory / MADE) as there:
+        assert there.read("own_worker.py") == b"ANSWER = 42\n"
+
+
+def test_what_is_made_is_kept_when_something_else_is_missing(made: Package, directory: Path, project: Path) -> None:
+    assert made(str(project)).changed
+    before = (directory / MADE).read_bytes()
+    (project / "own_worker.py").write_text("ANSWER = 43\n")
+    (directory / WHEEL).unlink()
+    again = made(str(project))
+    assert again.changed, again.output
+    assert contents(directory) == EVERYTHING | {MADE}
+    assert (directory / MADE).read_bytes() == before
+
+
+def test_what_an_older_build_left_behind_is_in_no_wheel(made: Package, directory: Path, project: Path) -> None:
+    (project / "build" / "lib").mkdir(parents=True)
+    (project / "build" / "lib" / "forgotten.py").touch()
+    before = contents(project)
+    assert made(str(project)).changed
+    assert contents(project) == before
+    with zipfile.ZipFile(directory / MADE) as there:
+        assert "forgotten.py" not in there.namelist()
+
+
+def test_a_package_that_is_for_one_python_alone_is_made_for_that(
+    made: Package, directory: Path, project: Path, package_index: Path
+) -> None:
+    file = project / "pyproject.toml"
+    file.write_text(file.read_text().replace('version = "1.2.0"', 'version = "1.2.0"\nrequires-python = "<3.12"'))
+    outcome = made(str(project))
+    assert outcome.changed, outcome.output
+    assert MADE in contents(directory)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("git+https://robot:secret@git.example.com/own.git@v1", "the source of own has a password in it"),
+        ("/nowhere/own-worker", "/nowhere/own-worker"),
+    ],
+)
+def test_a_source_that_cannot_be_is_one_clear_error(made: Package, directory: Path, source: str, message: str) -> None:
+    outcome = made(source)
+    assert outcome.failed
+    assert message in " ".join(outcome.output.split())
+    assert "secret" not in outcome.output
+    assert MADE not in contents(directory)
 
 
 def test_a_package_of_the_index_is_fetched(made: Package, directory: Path, package_index: Path) -> None:
@@ -118,10 +175,13 @@ def test_another_version_than_the_declared_one_is_refused(made: Package, directo
     assert MADE not in contents(directory)
 
 
-def test_check_mode_says_that_it_would_be_made(made: Package, directory: Path, project: Path) -> None:
+def test_check_mode_says_that_it_would_be_made(
+    made: Package, release: Playbook, directory: Path, project: Path
+) -> None:
+    assert release(worker_deployments=[]).changed
     outcome = made(str(project), PACKAGE, "--check")
     assert outcome.changed, outcome.output
-    assert not directory.exists()
+    assert contents(directory) == EVERYTHING
 
 
 def test_a_directory_that_was_filled_elsewhere_has_to_have_it(

@@ -47,6 +47,31 @@ def test_a_program_of_its_own_polls_for_what_it_says_and_its_limits_are_those_of
     assert (served["polls"], served["limits"]) == (["workflow"], {})
 
 
+def test_what_is_left_empty_is_as_if_it_were_left_out() -> None:
+    assert _workers.complete([GOOD | {"python": None, "main": None}]) == _workers.complete([GOOD])
+
+
+def test_packages_are_those_that_have_a_source_each_once() -> None:
+    index = {"package": "a==1", "source": "index", "name": "a"}
+    assert _workers.packages([index, index, GOOD, GOOD | {"source": ""}]) == [{"package": "a==1", "source": "index"}]
+
+
+@pytest.mark.parametrize(
+    ("deployments", "message"),
+    [
+        ([{"name": "a", "source": "index"}], "a has a source and no package"),
+        ([{"name": "a", "package": "a==1", "source": place} for place in ("x", "y")], "a==1 comes from x and from y"),
+        (
+            [{"name": "a", "package": "a==1", "source": "git+https://x:y@z/a.git"}],
+            "the source of a has a password in it",
+        ),
+    ],
+)
+def test_packages_that_cannot_be_had_are_told(deployments: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _workers.packages(deployments)
+
+
 def test_the_build_is_the_version_of_the_package() -> None:
     assert _workers.complete([GOOD])[0]["build"] == "1.0.0"
     assert _workers.complete([GOOD | {"build": "blue"}])[0]["build"] == "blue"
@@ -69,6 +94,11 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"main": "networking_worker.service"}, "it has a main, which serves what it likes"),
         ({"workflows": [], "main": "networking worker"}, "main 'networking worker' is not a module"),
         ({"workflows": [], "main": "networking_worker", "polls": []}, "polls is empty"),
+        ({"polls": ["activity"]}, "polls is for a main"),
+        ({"python": "/home/somebody/python3"}, "is where a service does not see it"),
+        ({"limits": {"memory_max": "150%"}}, "memory_max '150%' is not bytes"),
+        ({"limits": {"memory_max": "1G\n"}}, "is not bytes"),
+        ({"source": "https://me:secret@index.example.com/own.whl"}, "source has a password in it"),
         ({"python": "python3.12"}, "python 'python3.12' is not the path of an interpreter"),
         ({"limits": {"memory_max": "1 GB"}}, "memory_max '1 GB' is not bytes with K, M, G or T"),
         ({"limits": {"cpu_quota": "2"}}, "cpu_quota '2' is not a share of one processor"),

@@ -5,14 +5,16 @@
 -- being connected: it closes neither side of them, and none of its timeouts ends them. A client that began in the
 -- second in which its server vanished waited for ever. So sessions are ended when the last attempt to connect is over.
 
--- The configuration gives the timeout of an attempt to connect, as HAProxy writes it.
-local CONNECT_TIMEOUT = os.getenv("CONNECT_TIMEOUT")
 local INTERVAL_MS = 200
 local MARGIN_MS = 100
-local UNIT_MS = {us = 0.001, ms = 1, [""] = 1, s = 1000, m = 60000}
+local UNIT_MS = {us = 0.001, ms = 1, [""] = 1, s = 1000, m = 60000, h = 3600000, d = 86400000}
 
-local number, unit = CONNECT_TIMEOUT:match("^(%d+)(%a*)$")
-local wait_ms = tonumber(number) * UNIT_MS[unit] + MARGIN_MS
+-- The configuration tells how long an attempt to connect may take, as HAProxy writes it: 500ms,1s
+local wait_ms = MARGIN_MS
+for number, unit in os.getenv("CONNECT_TIMEOUTS"):gmatch("(%d+)(%a*)") do
+  wait_ms = math.max(wait_ms, tonumber(number) * UNIT_MS[unit] + MARGIN_MS)
+end
+
 local down_since = {}
 
 local function now_ms()

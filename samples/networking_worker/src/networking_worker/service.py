@@ -1,7 +1,8 @@
 """The worker as a program of its own, for who wants to start it himself: ``python -m networking_worker.service``.
 
 What it is to serve comes from the environment: the connection as the SDK reads it (``TEMPORAL_ADDRESS`` and so on), and
-``TEMPORAL_WORKER_TASK_QUEUE``, ``TEMPORAL_WORKER_IDENTITY`` and ``TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS``.
+``TEMPORAL_WORKER_TASK_QUEUE``, ``TEMPORAL_WORKER_IDENTITY`` and ``TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS``; of a
+versioned deployment also ``TEMPORAL_WORKER_DEPLOYMENT`` and ``TEMPORAL_WORKER_BUILD``.
 """
 
 import asyncio
@@ -11,10 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.envconfig import ClientConfig
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from networking_worker import activities, workflows
+
+
+def versioned() -> WorkerDeploymentConfig | None:
+    """Return of which build this is, ``None`` where that does not matter."""
+    if "TEMPORAL_WORKER_DEPLOYMENT" not in os.environ:
+        return None
+    version = WorkerDeploymentVersion(os.environ["TEMPORAL_WORKER_DEPLOYMENT"], os.environ["TEMPORAL_WORKER_BUILD"])
+    return WorkerDeploymentConfig(
+        version=version, use_worker_versioning=True, default_versioning_behavior=VersioningBehavior.PINNED
+    )
 
 
 async def main() -> None:
@@ -36,6 +48,7 @@ async def main() -> None:
                 activities.roll_back,
             ],
             activity_executor=threads,
+            deployment_config=versioned(),
             graceful_shutdown_timeout=timedelta(seconds=float(os.environ["TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS"])),
         ):
             await stopped.wait()
