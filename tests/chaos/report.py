@@ -18,7 +18,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CL
 from tests.baseline.result import Outcome
 from tests.chaos import controls, spof
 from tests.chaos.cases import HIGHLY_AVAILABLE, NOT_MADE, PROFILES, find, of_profile
-from tests.chaos.result import Row, Run, read_all, rows, shortcomings
+from tests.chaos.result import FAILED, GAP, SLOWEST, Row, Run, read_all, rows, shortcomings
 from tests.chaos.spof import NOT_MEASURED, NOT_THERE
 
 # What the README shows of all cases.
@@ -63,7 +63,7 @@ def verdict(row: Row) -> str:
         return "none: single point of failure"
     if row.met is None:
         return "none set"
-    return "yes" if row.met else "**no**"
+    return "yes" if row.met else f"**no**: {', '.join(row.missed)}"
 
 
 def kept(row: Row) -> str:
@@ -72,19 +72,23 @@ def kept(row: Row) -> str:
     return ", ".join(f"**{row.found(kind)} {kind}**" for kind in kinds if row.found(kind)) or "nothing"
 
 
+def slowest(row: Row) -> float | None:
+    """Return the slowest call of any run, ``None`` when nobody looked."""
+    return max((known for run in row.runs if (known := run.result.slowest) is not None), default=None)
+
+
 def cells(row: Row) -> list[str]:
     """Return the cells of a row, in the order of ``COLUMNS``."""
     head = [row.case.tier, row.case.title, "" if row.target is None else f"{row.target:g} s"]
     if not row.runs:
         return [*head, NOT_MEASURED, *[""] * (len(COLUMNS) - len(head) - 1)]
     single = max(run.result.clients[SINGLE].longest_gap for run in row.runs)
-    known = [slowest for run in row.runs if (slowest := run.result.slowest) is not None]
     return [
         *head,
         str(len(row.runs)),
         seconds(row.median),
         seconds(max(row.gaps)),
-        seconds(max(known)) if known else NOT_MEASURED,
+        NOT_MEASURED if slowest(row) is None else seconds(slowest(row)),
         verdict(row),
         seconds(single),
         " / ".join(str(row.failed(client)) for client in CLIENTS),
@@ -109,10 +113,12 @@ def circumstances(profile: str, runs: Sequence[Run]) -> str:
     hosts = " or ".join(str(number) for number in sorted({result.hosts for result in results}))
     rates = " or ".join(f"{rate:g}" for rate in sorted({result.per_second for result in results}))
     busy = [result.busy_percent or 0 for result in results]
+    commits = ", ".join(dict.fromkeys(result.commit[:7] for result in sorted(results, key=lambda one: one.started)))
     return (
         f"{len(results)} runs from {days[0]} to {days[-1]}: {hosts} hosts on one machine, {machines},"
         f" which were {min(busy)} to {max(busy)} % busy; {'; '.join(software)}."
         f" Each of three clients began {rates} workflow{'' if rates == '1' else 's'} a second."
+        f" The collection was that of {commits}."
     )
 
 
@@ -164,9 +170,11 @@ def headline(row: Row | None) -> str:
         return NOT_THERE
     if not row.runs:
         return NOT_MEASURED
-    missed = f"; the target is {row.target:g} s" if row.met is False else ""
+    missed = f"; the target is {row.target:g} s" if GAP in row.missed else ""
+    late = f"; a call took {seconds(slowest(row))}" if SLOWEST in row.missed else ""
+    failed = f"; {row.failed(PATIENT)} calls failed" if FAILED in row.missed else ""
     harm = "" if row.kept else f"; {kept(row)}"
-    return f"{seconds(max(row.gaps))} ({len(row.runs)} run{'s' * (len(row.runs) > 1)}){missed}{harm}"
+    return f"{seconds(max(row.gaps))} ({len(row.runs)} run{'s' * (len(row.runs) > 1)}){missed}{late}{failed}{harm}"
 
 
 def readme(runs: Sequence[Run]) -> str:

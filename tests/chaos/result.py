@@ -131,19 +131,30 @@ def to_text(result: Result) -> str:
     return json.dumps(asdict(result), indent=2) + "\n"
 
 
+GAP, SLOWEST, FAILED = "longest gap", "slowest call", "failed calls"
+
+
+def beyond(case: Case, result: Result) -> dict[str, str]:
+    """Return what of the waiting and of the errors is more than the case allows: a sentence by its name."""
+    target, failed = case.targets[result.profile], result.clients[PATIENT].failed
+    found = {}
+    if target is not None and result.gap > target:
+        found[GAP] = f"longest gap {result.gap:.1f} s, target {target:g} s"
+    if target is not None and result.slowest is not None and result.slowest > target + RETRY_SECONDS:
+        found[SLOWEST] = (
+            f"slowest call {result.slowest:.1f} s, target {target:g} s and {RETRY_SECONDS:g} s to ask again"
+        )
+    # No budget for retries is meant to last until somebody comes.
+    if failed and result.profile not in case.stops:
+        found[FAILED] = f"{failed} calls failed with the collection's settings"
+    return found
+
+
 def shortcomings(case: Case, result: Result) -> list[str]:
     """Return what is not as the case demands, one sentence each."""
-    target = case.targets[result.profile]
-    found = [f"{kind} {count}" for kind, count in result.found.items() if count]
-    if target is not None and result.gap > target:
-        found.append(f"longest gap {result.gap:.1f} s, target {target:g} s")
-    if target is not None and result.slowest is not None and result.slowest > target + RETRY_SECONDS:
-        found.append(f"slowest call {result.slowest:.1f} s, target {target:g} s and {RETRY_SECONDS:g} s to ask again")
-    if result.profile in case.stops:
-        # No budget for retries is meant to last until somebody comes.
-        return found if result.stopped else [*found, "it went on, although there is no second one of it"]
-    if result.clients[PATIENT].failed:
-        found.append(f"{result.clients[PATIENT].failed} calls failed with the collection's settings")
+    found = [f"{kind} {count}" for kind, count in result.found.items() if count] + [*beyond(case, result).values()]
+    if result.profile in case.stops and not result.stopped:
+        found.append("it went on, although there is no second one of it")
     return found
 
 
@@ -249,9 +260,14 @@ class Row:
         return max(self.runs, key=lambda run: run.result.gap)
 
     @property
+    def missed(self) -> list[str]:
+        """What was more than the case allows in any run, by its names."""
+        return list(dict.fromkeys(name for run in self.runs for name in beyond(self.case, run.result)))
+
+    @property
     def met(self) -> bool | None:
-        """Whether no run was worse than the target; ``None`` when there is no run or no target."""
-        return None if not self.runs or self.target is None else max(self.gaps) <= self.target
+        """Whether no run was worse than the case allows; ``None`` when there is no run or no target."""
+        return None if not self.runs or self.target is None else not self.missed
 
     @property
     def kept(self) -> bool:

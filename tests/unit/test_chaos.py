@@ -198,10 +198,24 @@ def test_a_row_shows_median_and_worst_of_both_clients_of_the_sdk() -> None:
 
 def test_one_run_above_the_target_misses_it_everywhere() -> None:
     runs = of(9.0, 25.1, 9.0)
-    assert shown(runs)["target met"] == "**no**"
+    assert shown(runs)["target met"] == "**no**: longest gap"
     assert "| 25.1 s (3 runs); the target is 25 s |" in readme(runs)
     assert page(runs, []).count('<tr class="no">') == 1
     assert shown(of(25.0))["target met"] == "yes"
+
+
+def test_a_slow_call_and_an_error_of_the_patient_client_miss_the_target_too() -> None:
+    [good] = of(9.0)
+    patient = good.result.clients[PATIENT]
+    slow, told = replace(patient, slowest=27.1), replace(patient, errors={"gone": 2})
+    runs = [
+        replace(good, result=replace(good.result, clients=good.result.clients | {PATIENT: seen}))
+        for seen in (patient, slow, told)
+    ]
+    assert shown(runs[:1])["target met"] == "yes"
+    assert shown(runs)["target met"] == "**no**: slowest call, failed calls"
+    assert "12.0 s (3 runs); a call took 27.1 s; 2 calls failed |" in readme(runs)
+    assert page(runs, []).count('<tr class="no">') == 1
 
 
 def test_a_loss_in_any_run_is_shown_although_the_target_is_met() -> None:
