@@ -109,6 +109,7 @@ Replications = dict[str, dict[str, str]]
 
 Path = tuple[str, ...]
 """A table: its keyspace and its name."""
+USERS = "system_auth"
 
 
 def quoted(table: Path) -> str:
@@ -192,11 +193,14 @@ def main() -> None:
         }
         reached = present
         at_once = {name: after for name, after in changes.items() if name not in steps}
+        new = {name: after for name, after in at_once.items() if name not in present}
+        # Users come last: those who read them where they are to be, and are not yet, find that nobody may do anything.
+        others = sorted(at_once.keys() - new.keys(), key=lambda name: (name == USERS, name))
         if session is not None and not module.check_mode:
             takes_a_step = steps and not due
             if takes_a_step:
                 require_every_node(module)
-            replicate(session, at_once, present)
+            replicate(session, new, present)
             for table, columns in missing.items():
                 session.execute(f"CREATE TABLE {quoted(table)} ({columns})")
             if takes_a_step:
@@ -208,6 +212,7 @@ def main() -> None:
                 replicate(session, steps, present)
                 reached = present | steps
                 due = sorted(nodes)
+            replicate(session, {name: at_once[name] for name in others}, present)
     module.exit_json(
         changed=bool(changes or missing),
         repair_needed=[name for name in at_once if name in present],
