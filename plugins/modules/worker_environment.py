@@ -103,7 +103,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
 
-PYTHON = "/usr/bin/python3"
+PYTHON = _workers.DEFAULTS["python"]
 MANIFEST = "MANIFEST"
 # What an author sees of pip's output when it fails.
 LAST_LINES = 4

@@ -74,6 +74,11 @@ def wheel(project: Path) -> str:
     return str(project / "own_worker-1.2.0-py3-none-any.whl")
 
 
+def declared(package: str, source: str) -> dict[str, str]:
+    """Return a deployment."""
+    return {"name": "own", "namespace": "n", "task_queue": "q", "package": package, "source": source}
+
+
 Package = Callable[..., Outcome]
 # Of the same name and version, and what pip would rather take on Debian 12.
 STRANGER = "own_worker-1.2.0-cp311-cp311-manylinux2014_x86_64.whl"
@@ -84,8 +89,7 @@ def made(release: Playbook) -> Package:
     """Return a function that runs the playbook for workers whose package comes from ``source``."""
 
     def run(source: str, package: str = PACKAGE, *arguments: str) -> Outcome:
-        deployment = {"name": "own", "namespace": "n", "task_queue": "q", "package": package, "source": source}
-        return release(*arguments, environment=HERE, worker_deployments=[deployment])
+        return release(*arguments, environment=HERE, worker_deployments=[declared(package, source)])
 
     return run
 
@@ -188,7 +192,6 @@ def test_a_directory_that_was_filled_elsewhere_has_to_have_it(
     made: Package, playbook: Playbook, directory: Path, project: Path
 ) -> None:
     assert made(str(project)).changed
-    deployment = {"name": "own", "namespace": "n", "task_queue": "q", "package": "own-worker==2.0", "source": "index"}
-    outcome = playbook(artifact_source="local", worker_deployments=[deployment])
+    outcome = playbook(artifact_source="local", worker_deployments=[declared("own-worker==2.0", "index")])
     assert outcome.failed
     assert "wheels/ has no wheel of own-worker==2.0" in outcome.output

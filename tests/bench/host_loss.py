@@ -16,13 +16,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 from lab import state
-from lab.load import Load, Record, load
+from lab.load import Load, load
 from lab.view import View
 
 PER_SECOND = 2
@@ -32,6 +33,16 @@ GROUP_SECONDS = 5
 AT_ONCE = 8
 # Moment in seconds since the epoch at which a task was scheduled, and for how many seconds it waited for a worker.
 Wait = tuple[float, float]
+Row = TypeVar("Row")
+
+
+def grouped(rows: Iterable[tuple[float, Row]]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield what belongs to each span of seconds since the loss, with the words for it."""
+    groups: dict[int, list[Row]] = {}
+    for second, row in rows:
+        groups.setdefault(int(second // GROUP_SECONDS), []).append(row)
+    for number, group in sorted(groups.items()):
+        yield f"{number * GROUP_SECONDS:>4} to {(number + 1) * GROUP_SECONDS:>3} s", group
 
 
 def waits_of(events: Sequence[HistoryEvent]) -> list[Wait]:
@@ -67,15 +78,9 @@ async def waits_for_workers(view: View, made: Load) -> list[Wait]:
 def table_of_waits(waits: Sequence[Wait], lost: float) -> str:
     """Return for people how long tasks waited; ``lost`` is in seconds since the epoch."""
     lines = [f"{'scheduled':>12}  {'tasks':>9}  {'waited (median, 99 %, max)':>28}"]
-    groups: dict[int, list[float]] = {}
-    for began, seconds in waits:
-        groups.setdefault(int((began - lost) // GROUP_SECONDS), []).append(seconds)
-    for number, group in sorted(groups.items()):
+    for label, group in grouped((began - lost, seconds) for began, seconds in waits):
         rank = sorted(group)[max(0, -(-99 * len(group) // 100) - 1)]
-        lines.append(
-            f"{number * GROUP_SECONDS:>4} to {(number + 1) * GROUP_SECONDS:>3} s  {len(group):>9}"
-            f"  {statistics.median(group):>10.2f}, {rank:>5.2f}, {max(group):>5.2f} s"
-        )
+        lines.append(f"{label}  {len(group):>9}  {statistics.median(group):>10.2f}, {rank:>5.2f}, {max(group):>5.2f} s")
     return "\n".join(lines)
 
 
@@ -93,14 +98,11 @@ def measure(view: View, fault: str, victims: Sequence[str]) -> tuple[Load, float
 def table(made: Load, lost: float) -> str:
     """Return the figures for people; seconds count from the loss."""
     lines = [f"{'started':>12}  {'workflows':>9}  {'acknowledged (median, max)':>26}  {'done (median, max)':>18}"]
-    groups: dict[int, list[Record]] = {}
-    for record in made.records:
-        groups.setdefault(int((record.started - lost) // GROUP_SECONDS), []).append(record)
-    for number, group in sorted(groups.items()):
+    for label, group in grouped((record.started - lost, record) for record in made.records):
         acknowledged = [row.acknowledged - row.started for row in group if row.acknowledged is not None] or [0.0]
         done = [row.done - row.started for row in group if row.done is not None] or [0.0]
         lines.append(
-            f"{number * GROUP_SECONDS:>4} to {(number + 1) * GROUP_SECONDS:>3} s  {len(group):>9}"
+            f"{label}  {len(group):>9}"
             f"  {statistics.median(acknowledged):>17.2f}, {max(acknowledged):>5.2f} s"
             f"  {statistics.median(done):>9.2f}, {max(done):>5.2f} s"
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from lab.load import outcome_of
 from lab.sample import model, workflows
+from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster
 
 # Minutes that the hour of make test has no room for; molecule/temporal_worker has the same on a server of its own.
@@ -49,9 +50,15 @@ class Scaled:
         pattern = f"temporal-sdk-worker@{NAME}-*"
         return len(self.on(host, f"systemctl list-units --plain --no-legend --state=active '{pattern}'").splitlines())
 
-    def journal(self, host: str, since: str) -> str:
-        """Return what the agent of a host has said since a moment, in seconds since the epoch."""
-        return self.on(host, f"journalctl --output=cat --unit={AGENT} --since=@{since}")
+    def holds(self, host: str, since: str) -> bool:
+        """Tell whether the agent of a host has said, since a moment in seconds since the epoch, that it is blind."""
+        return "the statistics are" in self.on(host, f"journalctl --output=cat --unit={AGENT} --since=@{since}")
+
+    async def have(self, number: int, hosts: list[str], seconds: float) -> None:
+        """Wait until each of the hosts has so many instances."""
+        await asyncio.to_thread(
+            until, f"{number} instances", lambda: all(self.instances(host) == number for host in hosts), seconds
+        )
 
     async def start(self, client: Client) -> list[tuple[model.Change, WorkflowHandle]]:
         """Start many changes at once."""
@@ -96,14 +103,6 @@ def scaled(cluster: LiveCluster) -> Iterator[Scaled]:
     assert back.code == 0, back.reasons
 
 
-async def until(what: Callable[[], bool], seconds: float) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not await asyncio.to_thread(what):
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        await asyncio.sleep(1)
-
-
 async def judge(started: list[tuple[model.Change, WorkflowHandle]]) -> None:
     """Look at what became of every change."""
     for change, handle in started:
@@ -119,9 +118,9 @@ async def follow(scaled: Scaled) -> None:
     # From the fewest to the most, and back when the load is gone.
     assert [scaled.instances(host) for host in scaled.hosts] == [FEWEST] * len(scaled.hosts)
     started = await scaled.start(client)
-    await until(lambda: all(scaled.instances(host) == MOST for host in scaled.hosts), UP_SECONDS)
+    await scaled.have(MOST, scaled.hosts, UP_SECONDS)
     await judge(started)
-    await until(lambda: all(scaled.instances(host) == FEWEST for host in scaled.hosts), DOWN_SECONDS)
+    await scaled.have(FEWEST, scaled.hosts, DOWN_SECONDS)
 
     # One agent is gone, another gets no statistics: their hosts keep what they have, and others do the work.
     scaled.on(deaf, f"systemctl stop {AGENT}")
@@ -131,9 +130,10 @@ async def follow(scaled: Scaled) -> None:
         settings = json.loads(scaled.on(blind, f"cat {SETTINGS}"))
         view.on(blind, f"cat > {SETTINGS}", json.dumps(settings | {"addresses": [NOWHERE]}))
         # What it knew last counts for a while.
-        await until(lambda: "the statistics are" in scaled.journal(blind, since), AGENT_SECONDS)
+        holds = functools.partial(scaled.holds, blind, since)
+        await asyncio.to_thread(until, "the agent holds", holds, AGENT_SECONDS)
         started = await scaled.start(client)
-        await until(lambda: scaled.instances(scaled.hosts[2]) == MOST, UP_SECONDS)
+        await scaled.have(MOST, scaled.hosts[2:], UP_SECONDS)
         await judge(started)
         assert [scaled.instances(host) for host in (deaf, blind)] == [FEWEST, FEWEST]
     finally:
@@ -142,7 +142,7 @@ async def follow(scaled: Scaled) -> None:
 
     # Both follow the load again.
     started = await scaled.start(client)
-    await until(lambda: all(scaled.instances(host) == MOST for host in scaled.hosts), UP_SECONDS)
+    await scaled.have(MOST, scaled.hosts, UP_SECONDS)
     await judge(started)
 
 
