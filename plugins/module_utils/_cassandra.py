@@ -348,6 +348,29 @@ def keeps_rows_by_topology(replication: Mapping[str, str]) -> bool:
     return replication.get("class") == TOPOLOGY_STRATEGY
 
 
+def copies_problems(
+    wanted: Mapping[str, Mapping[str, int]], present: Mapping[str, Mapping[str, str]], due: Sequence[str]
+) -> list[str]:
+    """Return which copies of rows there are too few of, or are not filled yet; empty when all are as they are to be.
+
+    ``wanted``: copies by data centre, by keyspace. ``present``: the replication of every keyspace of the ring. ``due``:
+    nodes that have not repaired since copies were last added or taken away.
+    """
+    names: dict[str, list[str]] = {}
+    for name, copies in sorted(wanted.items()):
+        kept = present.get(name, {})
+        if kept and not keeps_rows_by_topology(kept):
+            names.setdefault("copies without regard to racks", []).append(name)
+            continue
+        for centre, number in sorted(copies.items()):
+            if int(kept.get(centre, 0)) < int(number):
+                names.setdefault(f"{kept.get(centre, 0)} instead of {number} copies in {centre}", []).append(name)
+    found = [f"{fault}: {', '.join(keyspaces)}; site.yml mends that" for fault, keyspaces in names.items()]
+    if due:
+        found.append(f"{listed(due)} did not repair after copies were added or taken away; site.yml does")
+    return found
+
+
 def next_replication(present: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Return the replication that a keyspace gets next on its way from ``present`` to ``wanted``.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import missing_required_lib
@@ -48,6 +48,8 @@ MEMBERS = {
         "rack": {"type": "str"},
     },
 }
+Table = tuple[str, str]
+"""A table: its keyspace and its name."""
 DEFAULT_LOGIN = ("cassandra", "cassandra")
 """The superuser with which a new ring begins."""
 CONNECT_SECONDS = 5
@@ -183,6 +185,40 @@ def literal(text: str) -> str:
 def rows(opened: Session, statement: str, *values: Any) -> list[Any]:  # noqa: ANN401
     """Return all rows of a statement."""
     return list(opened.execute(statement, values or None))
+
+
+def replications(opened: Session) -> dict[str, dict[str, str]]:
+    """Return the replication of every keyspace as ``system_schema.keyspaces`` holds it, by name."""
+    query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
+    return {row.keyspace_name: dict(row.replication) for row in rows(opened, query)}
+
+
+def tables(opened: Session) -> set[Table]:
+    """Return every table, by its keyspace and its name."""
+    query = "SELECT keyspace_name, table_name FROM system_schema.tables"
+    return {(row.keyspace_name, row.table_name) for row in rows(opened, query)}
+
+
+def repairs(opened: Session, table: Table, present: Collection[Table]) -> dict[str, str]:
+    """Return the change of copies after which each node has repaired, and that of the ring, by name.
+
+    ``present``: the tables that there are. Empty without the ``table`` of repairs: no ring that was made here is
+    without, and no copies were changed.
+    """
+    if table not in present:
+        return {}
+    return {row.name: row.generation for row in rows(opened, f"SELECT name, generation FROM {quoted(table)}")}
+
+
+def table_named(name: str) -> Table:
+    """Return the table that ``name`` means, which is ``keyspace.table``."""
+    keyspace, _, table = name.partition(".")
+    return keyspace, table
+
+
+def quoted(table: Table) -> str:
+    """Return the name of a table as CQL has it."""
+    return ".".join(map(identifier, table))
 
 
 def serial_read(opened: Session, role: str) -> None:

@@ -106,15 +106,7 @@ if TYPE_CHECKING:
 
 Replications = dict[str, dict[str, str]]
 
-
-Path = tuple[str, ...]
-"""A table: its keyspace and its name."""
 USERS = "system_auth"
-
-
-def quoted(table: Path) -> str:
-    """Return the name of a table as CQL has it."""
-    return ".".join(map(_cassandra_client.identifier, table))
 
 
 def require_every_node(module: AnsibleModule) -> None:
@@ -167,24 +159,20 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = {row["name"]: _cassandra.replication(row["replication"]) for row in module.params["keyspaces"]}
-    missing: dict[Path, str] = {
+    missing: dict[_cassandra_client.Table, str] = {
         (row["name"], table): columns for row in module.params["keyspaces"] for table, columns in row["tables"].items()
     }
-    repairs: Path = tuple(module.params["repairs_table"].split("."))
+    repairs = _cassandra_client.table_named(module.params["repairs_table"])
     nodes = [member["name"] for member in module.params["members"]]
     present: Replications = {}
     steps: Replications = {}
     due: list[str] = []
     with _cassandra_client.connection(module) as session:
         if session is not None:
-            query = "SELECT keyspace_name, replication FROM system_schema.keyspaces"
-            present = {row.keyspace_name: dict(row.replication) for row in _cassandra_client.rows(session, query)}
-            query = "SELECT keyspace_name, table_name FROM system_schema.tables"
-            tables = {(row.keyspace_name, row.table_name) for row in _cassandra_client.rows(session, query)}
+            present = _cassandra_client.replications(session)
+            tables = _cassandra_client.tables(session)
             missing = {table: columns for table, columns in missing.items() if table not in tables}
-            if repairs in tables:
-                noted = _cassandra_client.rows(session, f"SELECT name, generation FROM {quoted(repairs)}")
-                due = _cassandra.unrepaired(nodes, {row.name: row.generation for row in noted})
+            due = _cassandra.unrepaired(nodes, _cassandra_client.repairs(session, repairs, tables))
         changes = {name: after for name, after in wanted.items() if present.get(name) != after}
         steps = {
             name: _cassandra.next_replication(present[name], after)
@@ -202,11 +190,11 @@ def main() -> None:
                 require_every_node(module)
             replicate(session, new, present)
             for table, columns in missing.items():
-                session.execute(f"CREATE TABLE {quoted(table)} ({columns})")
+                session.execute(f"CREATE TABLE {_cassandra_client.quoted(table)} ({columns})")
             if takes_a_step:
                 # Before the change: one that is noted and did not happen costs a repair, and not rows.
                 session.execute(
-                    f"INSERT INTO {quoted(repairs)} (name, generation) VALUES (%s, %s)",
+                    f"INSERT INTO {_cassandra_client.quoted(repairs)} (name, generation) VALUES (%s, %s)",
                     (_cassandra.THE_RING, str(uuid.uuid4())),
                 )
                 replicate(session, steps, present)

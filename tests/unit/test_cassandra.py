@@ -214,6 +214,44 @@ def test_nodes_of_two_schemas_are_named() -> None:
     assert "'192.0.2.12': 'v2'" in problem
 
 
+KEPT = {"temporal": start.replication({"dc1": 3}), "system_auth": start.replication({"dc1": 5, "dc2": 1})}
+WANTED = {"temporal": {"dc1": 3}, "system_auth": {"dc1": 3}}
+
+
+def test_copies_that_are_kept_as_often_or_more_often_have_no_problems() -> None:
+    assert start.copies_problems(WANTED, KEPT, []) == []
+
+
+@pytest.mark.parametrize(
+    ("present", "due", "problem"),
+    [
+        ({"temporal": start.replication({"dc1": 1})}, [], "1 instead of 3 copies in dc1: temporal;"),
+        ({"temporal": start.replication({"dc2": 3})}, [], "0 instead of 3 copies in dc1: temporal;"),
+        (
+            {name: start.replication({"dc1": 2}) for name in WANTED},
+            [],
+            "2 instead of 3 copies in dc1: system_auth, temporal;",
+        ),
+        (
+            {"system_auth": {"class": "SimpleStrategy", "replication_factor": "3"}},
+            [],
+            "copies without regard to racks: system_auth;",
+        ),
+        ({}, ["c-b"], "c-b did not repair"),
+    ],
+)
+def test_copies_that_are_too_few_or_empty_are_named(
+    present: dict[str, dict[str, str]], due: list[str], problem: str
+) -> None:
+    [found] = start.copies_problems(WANTED, KEPT | present, due)
+    assert problem in found
+
+
+def test_a_keyspace_that_is_missing_is_named() -> None:
+    [found] = start.copies_problems(WANTED, {"temporal": KEPT["temporal"]}, [])
+    assert "0 instead of 3 copies in dc1: system_auth" in found
+
+
 def test_replication_reads_as_the_ring_stores_it() -> None:
     assert start.replication({"dc1": 3}) == {
         "class": "org.apache.cassandra.locator.NetworkTopologyStrategy",
