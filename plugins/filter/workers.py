@@ -23,11 +23,13 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filter names and their functions."""
         return {
+            "worker_abandoned_builds": _workers.abandoned,
             "worker_deployments": _workers.complete,
             "worker_hosts": _workers.hosts_by_deployment,
             "worker_other_builds": _workers.others,
             "worker_packages": packages,
             "worker_problems": _workers.problems,
+            "worker_replacements": _workers.replacements,
             "worker_rollouts": _rollout.rollouts,
             "worker_rollout_steps": _rollout.steps,
             "worker_scaling": _workers.scaled,

@@ -9,7 +9,7 @@ The functions of this file do no I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
@@ -38,6 +38,9 @@ BUILDS_SIDE_BY_SIDE = 4
 
 # What a worker polls for, and the option that has what it serves of it.
 KINDS = {"workflow": "workflows", "activity": "activities"}
+
+# With these the runner gives out slots by what the host has left.
+TARGETS = {"TEMPORAL_WORKER_TARGET_MEMORY_PERCENT", "TEMPORAL_WORKER_TARGET_CPU_PERCENT"}
 
 DEFAULTS: dict[str, Any] = {
     "workflows": [],
@@ -104,6 +107,11 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         found.append(
             f"instances_min is {fewest} and instances_max {most}, and it is versioned; the agent follows the load of a"
             " task queue and not that of each build, so give instances instead"
+        )
+    elif fewest < most and TARGETS.intersection(deployment["environment"]):
+        found.append(
+            f"instances_min is {fewest} and instances_max {most}, and {' and '.join(sorted(TARGETS))} give out slots as"
+            " the host has room; the agent needs a fixed number of them, so give instances instead, or no targets"
         )
     elif fewest < most and not deployment["metrics_port"]:
         found.append(
@@ -202,7 +210,8 @@ def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[st
     return [
         {
             "unit": f"temporal-sdk-worker@{deployment['name']}-{deployment['build']}-{number}.service",
-            "identity": f"{deployment['name']}@{host}#{number}",
+            # With the build: while one takes the place of another, both poll under the same name and number.
+            "identity": f"{deployment['name']}:{deployment['build']}@{host}#{number}",
             "number": number,
             "optional": number > deployment["instances_min"],
             "polls": polls(deployment),
@@ -214,6 +223,33 @@ def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[st
         for deployment in deployments
         for number in range(1, deployment["instances_max"] + 1)
     ]
+
+
+def hosts_by_queue(declared: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """Return the hosts that take the tasks of each task queue, by its name and, where they differ, by their kind.
+
+    ``declared``: hosts with one deployment each, as somebody wrote it. Deployments of different names that ask for the
+    same tasks stand in for each other; versioned ones do not, as a workflow stays in the deployment that began it.
+    """
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for host, deployment in declared:
+        queue = f"{deployment.get('task_queue')} in {deployment.get('namespace')}"
+        if deployment.get("versioned"):
+            queue = f"{deployment.get('name')} on {queue}"
+        for kind in kinds_of(deployment):
+            found.setdefault(queue, {}).setdefault(kind, {})[host] = None
+    named = {}
+    for queue, kinds in found.items():
+        is_one = len({frozenset(hosts) for hosts in kinds.values()}) == 1
+        named |= {queue if is_one else f"{queue} ({kind} tasks)": [*hosts] for kind, hosts in kinds.items()}
+    return named
+
+
+def kinds_of(given: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of tasks that a deployment seems to ask for as somebody wrote it, right or wrong."""
+    asked = given.get("polls")
+    made = {**DEFAULTS, **given, "polls": asked if isinstance(asked, list | tuple) else DEFAULTS["polls"]}
+    return polls(made) or list(KINDS)
 
 
 def polls(deployment: Mapping[str, Any]) -> list[str]:
@@ -237,6 +273,36 @@ def others(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> di
         if match and match["name"] in declared and match["build"] != declared[match["name"]]:
             found.setdefault(match["name"], {}).setdefault(match["build"], []).append(unit)
     return found
+
+
+def _builds(units: Iterable[str]) -> list[tuple[str, str]]:
+    """Return name and build of those of ``units`` that are workers, each once."""
+    return list(dict.fromkeys((match["name"], match["build"]) for unit in sorted(units) if (match := UNIT.match(unit))))
+
+
+def abandoned(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return ``{name, build}`` of the builds whose ``units`` go and that none of the ``deployments`` declares."""
+    declared = {(deployment["name"], deployment["build"]) for deployment in deployments}
+    return [{"name": name, "build": build} for name, build in _builds(units) if (name, build) not in declared]
+
+
+def replacements(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return which builds another one is to take the place of, on hosts that have workers of it.
+
+    ``hosts``: ``{host: {units, deployments}}``, the names of all units of its workers and what is declared for it.
+    Builds of versioned deployments run side by side, and the new one gets nothing before somebody says so.
+    """
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for host, state in hosts.items():
+        declared = {row["name"]: row["build"] for row in state["deployments"] if not row["versioned"]}
+        for name, build in _builds(state["units"]):
+            if declared.get(name, build) != build:
+                found.setdefault((name, build, declared[name]), []).append(host)
+    return [
+        f"{name}: build {new} would take the place of {old} on {', '.join(where)} at once; deploy_workers.yml does that"
+        " zone by zone"
+        for (name, old, new), where in found.items()
+    ]
 
 
 def packages(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -74,7 +74,7 @@ EXAMPLES = r"""
     key_file: /etc/temporal-workers/tls/worker.key
     workers:
       - unit: temporal-sdk-worker@networking-1.0.0-1.service
-        identity: networking@worker-a#1
+        identity: networking:1.0.0@worker-a#1
         namespace: production
         task_queue: networking-queue
         polls: [workflow, activity]
@@ -92,7 +92,7 @@ pollers:
     - namespace: production
       task_queue: networking-queue
       kind: workflow
-      identity: networking@worker-a#1
+      identity: networking:1.0.0@worker-a#1
       seconds_ago: 2.5
 waited_seconds:
   description: How long it took until all workers were healthy.

@@ -102,7 +102,8 @@ RETURN = r"""
 verdict:
   description:
     - V(done) when the build is current, V(held) when it has held what was to be held.
-    - V(take back) when this call took it back, V(refuse) when it does not ramp and must not.
+    - V(take back) when this call took it back, or gave the reason for which another host did; V(refuse) when it does
+      not ramp and must not.
   returned: success
   type: str
   sample: held
@@ -199,8 +200,8 @@ class Rollout:
                 self.counts[_rollout.STUCK] = await self._deployment.stuck(self._build) - self.routing.stuck_before
         return troubles
 
-    async def carry_out(self, action: _rollout.Action) -> bool:
-        """Do what was decided; tell whether it was done, and not the routing changed by somebody else meanwhile.
+    async def carry_out(self, action: _rollout.Action) -> None:
+        """Do what was decided, unless somebody else changed the routing meanwhile: then it has to be looked at anew.
 
         Raises:
             RolloutError: the server refuses.
@@ -217,12 +218,11 @@ class Rollout:
                 await self._deployment.take_back(self._build, action.reason)
         except RPCError as error:
             if CONFLICT in error.message:
-                return False
+                return
             if error.status.name in _frontend.TRANSIENT:
                 raise
             raise RolloutError(f"the server refuses to {action.kind}: {error.message}") from error
         self.changed = True
-        return True
 
     async def run(self) -> _rollout.Action:
         """Look and act until there is nothing left to do; return the last action.
@@ -232,10 +232,14 @@ class Rollout:
         """
         patience = self._module.params["patience_seconds"]
         quiet_since = time.monotonic()
+        taking_back: _rollout.Action | None = None
         while True:
             reason = ""
             try:
                 troubles = await self.look()
+                if taking_back and self._build not in {self.routing.ramping, self.routing.current}:
+                    # By this call, or by another host that has read its reason.
+                    return taking_back
                 if not self.routing.known:
                     reason = f"no worker of build {self._build} has polled yet"
                 elif self._module.params["first_only"] and not self.routing.alone:
@@ -243,15 +247,15 @@ class Rollout:
                 else:
                     if self._module.params["again"] and self.routing.taken_back and self._leads:
                         await self._deployment.note(self._build, {_worker_client.TAKEN_BACK: ""})
+                        self.changed = True
                         continue
                     action = _rollout.decide(
                         self._build, self.routing, self.counts, troubles, self._wishes, time.time()
                     )
                     if action.kind == _rollout.TAKE_BACK:
-                        if not await self.carry_out(action):
-                            continue
-                        await self.look()
-                        return action
+                        taking_back = action
+                        await self.carry_out(action)
+                        continue
                     if troubles and action.reason == "; ".join(troubles) and not self._module.params["first_only"]:
                         # Before the host that leads gives it a share: nobody would watch here any more.
                         await self._deployment.note(self._build, {_worker_client.TAKEN_BACK: action.reason})

@@ -31,8 +31,10 @@ pytestmark = pytest.mark.profiles(whole=["basic"])
 BUILD_WHEELS = ROOT / "molecule" / "temporal_worker" / "files" / "build_wheels.py"
 QUEUE, DEPLOYMENT = "rolled-queue", "rolled"
 GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vlan": 10, "devices": [{"name": "gate"}]}]}
-HELD = 3
+HELD = 5
 PAUSE_SECONDS = 0.4
+# Whoever asks for the same deployment more often is refused after a while.
+LOOK_SECONDS = 2.0
 RESULT_SECONDS = 180
 # The server looks for what is left of a build three minutes after it lost its share, and every three minutes then.
 DRAINED_SECONDS = 600
@@ -95,13 +97,17 @@ class Fleet:
         assert (code == 0) is succeeds, said[-8000:]
         return said
 
+    async def ramped(self, process: subprocess.Popen[bytes], client: Client, current: str, build: str) -> None:
+        """Wait until ``build`` ramps beside the current one, while the playbook that brings it runs."""
+        while await routing(client) != (current, build):
+            assert process.poll() is None, self.log.read_text(encoding="utf-8")[-8000:]
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def interrupted(self, client: Client, build: str) -> None:
         """Begin to roll ``build`` out, and let the control node die in the middle of a step."""
         process = self.begin("deploy_workers", build, steps=[50], hold_seconds=3600)
         try:
-            while await routing(client) != ("1.0.0", build):
-                assert process.poll() is None, self.log.read_text(encoding="utf-8")[-8000:]
-                await asyncio.sleep(0.5)
+            await self.ramped(process, client, "1.0.0", build)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -249,3 +255,25 @@ async def come_and_go(fleet: Fleet) -> None:
 
 def test_builds_come_and_go_and_no_workflow_notices(fleet: Fleet) -> None:
     asyncio.run(come_and_go(fleet))
+
+
+async def cannot_go_on(fleet: Fleet) -> None:
+    """A build gets workflows that it cannot replay, and gives them back."""
+    client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
+    await fleet.run("deploy_workers", "1.5.0", steps=[])
+    held = [await start(client, hold=True) for _ in range(HELD)]
+    for _, handle in held:
+        await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
+    process = fleet.begin("deploy_workers", "1.6.0", steps=[90, 100], hold_seconds=600)
+    await fleet.ramped(process, client, "1.5.0", "1.6.0")
+    for _, handle in held:
+        await handle.signal(workflows.ConfigureNetwork.approve, "somebody")
+    assert await asyncio.to_thread(process.wait) != 0
+    said = fleet.log.read_text(encoding="utf-8")
+    assert "got stuck" in said, said[-8000:]
+    assert await routing(client) == ("1.5.0", "")
+    assert await judge(held) == {"1.5.0": HELD}
+
+
+def test_a_build_that_is_not_deterministic_gives_back_what_it_got(fleet: Fleet) -> None:
+    asyncio.run(cannot_go_on(fleet))

@@ -102,6 +102,11 @@ def server() -> Iterator[Server]:
     return Server()
 
 
+def ramping() -> Routing:
+    """The new build has had 10 % since now."""
+    return Routing(current=OLD, ramping=NEW, percentage=10, ramping_since=1.0, step_since=time.time())
+
+
 def host(server: Server, units: str = RUNS, **wishes: Any) -> worker_rollout.Rollout:  # noqa: ANN401
     """One call of the module, on a host whose unit is in the state ``units``."""
     parameters = {
@@ -151,7 +156,7 @@ def test_a_call_ends_with_its_share(server: Server) -> None:
 def test_any_host_takes_it_back_and_the_others_see_that(server: Server, ramps: bool) -> None:
     """Also before it has a share: the one that leads must not give it one while nobody watches there any more."""
     if ramps:
-        server.routing = Routing(current=OLD, ramping=NEW, percentage=10, ramping_since=1.0, step_since=time.time())
+        server.routing = ramping()
     kinds = together(host(server, hold_seconds=60), host(server, "ActiveState=failed\n", leads=False, hold_seconds=60))
     assert set(kinds) <= {_rollout.TAKE_BACK, _rollout.REFUSE}
     assert server.routing.ramping == ""
@@ -160,7 +165,7 @@ def test_any_host_takes_it_back_and_the_others_see_that(server: Server, ramps: b
 
 @pytest.mark.parametrize(("what", "value"), [("ended", {"Failed": 1}), ("unpolled", ["no worker asks"])])
 def test_the_one_that_leads_takes_it_back(server: Server, what: str, value: object) -> None:
-    server.routing = Routing(current=OLD, ramping=NEW, percentage=10, ramping_since=1.0, step_since=time.time())
+    server.routing = ramping()
     setattr(server, what, value)
     assert together(host(server, hold_seconds=60))[0] == _rollout.TAKE_BACK
     assert server.calls == ["ramp  0"]
@@ -168,9 +173,42 @@ def test_the_one_that_leads_takes_it_back(server: Server, what: str, value: obje
     assert together(host(server), host(server, leads=False)) == [_rollout.REFUSE] * 2
 
 
+def test_who_took_it_back_says_so_although_the_cluster_is_away_for_a_moment_then(server: Server) -> None:
+    server.routing = ramping()
+    server.ended = {"Failed": 1}
+    leading = host(server, hold_seconds=60)
+    looked, away = leading.look, [True]
+
+    async def look_once_in_vain() -> list[str]:
+        if server.calls and away:
+            away.pop()
+            raise _worker_client.UnreachableError("nobody answers")
+        return await looked()
+
+    leading.look = look_once_in_vain  # type: ignore[method-assign]
+    assert together(leading) == [_rollout.TAKE_BACK]
+    assert not away
+    assert (leading.changed, server.calls) == (True, ["ramp  0"])
+
+
+def test_who_gave_the_reason_took_it_back_although_another_host_was_faster(server: Server) -> None:
+    server.routing = ramping()
+    server.ended = {"Failed": 1}
+    leading = host(server, hold_seconds=60)
+    carried_out = leading.carry_out
+
+    async def carry_out_late(action: _rollout.Action) -> None:
+        server.change("somebody else", server.token, ramping="", percentage=0.0, taken_back=action.reason)
+        await carried_out(action)
+
+    leading.carry_out = carry_out_late  # type: ignore[method-assign]
+    assert together(leading) == [_rollout.TAKE_BACK]
+    assert server.calls == ["somebody else"]
+
+
 def test_what_somebody_else_changed_meanwhile_is_not_taken_for_done(server: Server) -> None:
     """A host finds a fault while another one brings the build further: it has to look again."""
-    server.routing = Routing(current=OLD, ramping=NEW, percentage=10, ramping_since=1.0, step_since=time.time())
+    server.routing = ramping()
     watching = host(server, "ActiveState=failed\n", leads=False, hold_seconds=60)
     looked = watching.look
 
@@ -193,8 +231,10 @@ def test_a_fault_that_is_found_too_late_is_told(server: Server) -> None:
 
 def test_one_that_was_taken_back_is_tried_again_when_that_is_wanted(server: Server) -> None:
     server.routing = replace(server.routing, taken_back="it crashed")
-    together(host(server, again=True, until=0))
+    forgiving = host(server, again=True, until=0)
+    together(forgiving)
     assert server.routing == Routing(current=OLD)
+    assert forgiving.changed
     assert server.calls == []
 
 

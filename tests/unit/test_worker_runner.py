@@ -181,3 +181,31 @@ def test_a_worker_without_its_metrics_ends() -> None:
 def test_a_deployment_without_a_build_is_unusable() -> None:
     with pytest.raises(runner.UnusableError, match="TEMPORAL_WORKER_BUILD"):
         runner.Settings.from_environment(ENVIRONMENT | {"TEMPORAL_WORKER_DEPLOYMENT": "networking"})
+
+
+def settings(**own: str) -> runner.Settings:
+    return runner.Settings.from_environment(ENVIRONMENT | {f"TEMPORAL_WORKER_{name}": own[name] for name in own})
+
+
+def test_slots_are_fixed_or_follow_what_the_host_has_left() -> None:
+    assert runner.slots(settings(MAX_CONCURRENT_ACTIVITIES="7")) == {
+        "max_concurrent_activities": 7,
+        "max_concurrent_workflow_tasks": 100,
+    }
+    following = settings(TARGET_MEMORY_PERCENT="80", TARGET_CPU_PERCENT="90.5")
+    assert following.targets == (0.8, 0.905)
+    assert [type(option) for option in runner.slots(following).values()] == [type(runner.slots(following)["tuner"])]
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        ({"TARGET_CPU_PERCENT": "80"}, "there is only one; give both"),
+        ({"TARGET_CPU_PERCENT": "80", "TARGET_MEMORY_PERCENT": "0"}, "are from 1 to 100"),
+        ({"TARGET_CPU_PERCENT": "180", "TARGET_MEMORY_PERCENT": "80"}, "are from 1 to 100"),
+        ({"TARGET_CPU_PERCENT": "80", "TARGET_MEMORY_PERCENT": "a lot"}, "is not a number"),
+    ],
+)
+def test_targets_that_make_no_sense_are_refused(own: dict[str, str], reason: str) -> None:
+    with pytest.raises(runner.UnusableError, match=reason):
+        settings(**own)

@@ -19,7 +19,7 @@ GOOD = {
 QUEUE = ("production", "networking-queue")
 WANTED = {
     "unit": "u1",
-    "identity": "networking@worker-a#1",
+    "identity": "networking:1.0.0@worker-a#1",
     "namespace": QUEUE[0],
     "task_queue": QUEUE[1],
     "version": "",
@@ -111,6 +111,17 @@ def test_the_build_is_the_version_of_the_package() -> None:
             "(of this package there is networking_worker-1.0.0-py3-none-any.whl)",
         ),
         ({"package": "absent==1"}, "(of this package there is none)"),
+        (
+            {
+                "instances_max": 3,
+                "metrics_port": 9200,
+                "environment": {
+                    "TEMPORAL_WORKER_TARGET_CPU_PERCENT": "80",
+                    "TEMPORAL_WORKER_TARGET_MEMORY_PERCENT": "80",
+                },
+            },
+            "the agent needs a fixed number of them",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_value(change: dict[str, Any], sentence: str) -> None:
@@ -151,7 +162,7 @@ def test_each_instance_has_a_unit_an_identity_and_a_port() -> None:
         "temporal-sdk-worker@networking-1.0.0-1.service",
         "temporal-sdk-worker@networking-1.0.0-2.service",
     ]
-    assert [worker["identity"] for worker in found] == ["networking@worker-a#1", "networking@worker-a#2"]
+    assert [worker["identity"] for worker in found] == ["networking:1.0.0@worker-a#1", "networking:1.0.0@worker-a#2"]
     assert [worker["metrics_ports"] for worker in found] == [[9200], [9201]]
 
 
@@ -201,7 +212,7 @@ def test_the_hosts_of_a_deployment_are_those_that_declare_it() -> None:
 
 
 def test_a_worker_that_runs_and_polls_is_healthy() -> None:
-    polled = {(*QUEUE, kind, ""): {"networking@worker-a#1": 101.0} for kind in ("workflow", "activity")}
+    polled = {(*QUEUE, kind, ""): {"networking:1.0.0@worker-a#1": 101.0} for kind in ("workflow", "activity")}
     assert _workers.unhealthy([WANTED], {"u1": 100.0}, polled) == []
 
 
@@ -210,7 +221,7 @@ def test_a_worker_that_does_not_run_is_named() -> None:
 
 
 def test_polls_from_before_the_start_do_not_count() -> None:
-    polled = {(*QUEUE, kind, ""): {"networking@worker-a#1": 99.0} for kind in ("workflow", "activity")}
+    polled = {(*QUEUE, kind, ""): {"networking:1.0.0@worker-a#1": 99.0} for kind in ("workflow", "activity")}
     assert len(_workers.unhealthy([WANTED], {"u1": 100.0}, polled)) == 2
 
 
@@ -223,14 +234,15 @@ def test_pollers_of_all_partitions_and_kinds_count_with_their_last_poll() -> Non
 
 
 def test_a_poller_of_another_name_does_not_count() -> None:
-    polled = {(*QUEUE, kind, ""): {"networking@worker-b#1": 101.0} for kind in ("workflow", "activity")}
+    polled = {(*QUEUE, kind, ""): {"networking:1.0.0@worker-b#1": 101.0} for kind in ("workflow", "activity")}
     assert "has not asked networking-queue in production for workflow tasks" in " ".join(
         _workers.unhealthy([WANTED], {"u1": 100.0}, polled)
     )
 
 
 def test_workers_of_another_build_are_no_healthy_ones() -> None:
-    polled = {(*QUEUE, kind, "networking:1.0.0"): {"networking@worker-a#1": 101.0} for kind in ("workflow", "activity")}
+    seen = {WANTED["identity"]: 101.0}
+    polled = {(*QUEUE, kind, "networking:1.0.0"): seen for kind in ("workflow", "activity")}
     assert _workers.unhealthy([WANTED | {"version": "networking:1.0.0"}], {"u1": 100.0}, polled) == []
     assert _workers.unhealthy([WANTED | {"version": "networking:1.1.0"}], {"u1": 100.0}, polled)
 
@@ -257,3 +269,35 @@ def test_other_builds_are_those_of_versioned_deployments_alone() -> None:
         deployments = _workers.complete([GOOD | {"versioned": versioned}])
         expected = {"networking": {"0.9.0": [units[2], units[1]]}} if versioned else {}
         assert _workers.others(units, deployments) == expected
+
+
+def test_a_build_that_takes_the_place_of_another_is_named_and_one_beside_it_is_not() -> None:
+    declared = _workers.complete([GOOD, GOOD | {"name": "side", "package": "side==2.0", "versioned": True}])
+    units = [
+        f"temporal-sdk-worker@{name}.service" for name in ("networking-0.9.0-1", "networking-0.9.0-2", "side-1.0-1")
+    ]
+    same = ["temporal-sdk-worker@networking-1.0.0-1.service", "temporal-sdk-worker@gone-1.0.0-1.service"]
+    hosts = {name: {"units": units, "deployments": declared} for name in ("worker-a", "worker-b")}
+    hosts["worker-c"] = {"units": [*same, "temporal-sdk-worker-scaler.service"], "deployments": declared}
+    [problem] = _workers.replacements(hosts)
+    assert problem.startswith("networking: build 1.0.0 would take the place of 0.9.0 on worker-a, worker-b at once")
+
+
+def test_a_poll_of_the_build_before_is_none_of_the_new_one() -> None:
+    [old], [new] = (
+        _workers.workers(_workers.complete([GOOD | {"package": f"networking-worker=={build}"}]), "worker-a")
+        for build in ("1.0.0", "1.1.0")
+    )
+    assert old["identity"] != new["identity"]
+
+
+def test_a_build_is_abandoned_when_its_units_go_and_nobody_declares_it() -> None:
+    """Neither one that is to have fewer instances, nor a build with the number of another deployment."""
+    deployments = _workers.complete([GOOD, GOOD | {"name": "reports", "package": "reports==2.0"}])
+    gone = ["networking-0.9.0-1", "networking-0.9.0-2", "networking-1.0.0-2", "reports-1.0.0-1", "old-queue-3-1"]
+    units = [f"temporal-sdk-worker@{name}.service" for name in gone]
+    assert _workers.abandoned([*units, "temporal-sdk-worker-scaler.service"], deployments) == [
+        {"name": "networking", "build": "0.9.0"},
+        {"name": "old-queue", "build": "3"},
+        {"name": "reports", "build": "1.0.0"},
+    ]

@@ -35,14 +35,15 @@ async def configure() -> set[str]:
 def test_it_serves_under_the_names_that_it_was_given() -> None:
     who = asyncio.run(configure())
     assert who
-    assert who <= {f"own@{name}#1" for name in WORKERS}
+    assert who <= {f"own:1.0.0@{name}#1" for name in WORKERS}
 
 
 def test_it_ends_by_itself_when_it_is_stopped(host: Host) -> None:
     try:
         host.check_output(f"systemctl stop '{UNIT}'")
-        assert host.check_output(f"systemctl show --property=Result --value '{UNIT}'") == "success"
-        assert host.check_output(f"systemctl show --property=ExecMainStatus --value '{UNIT}'") == "0"
+        ended = host.check_output(f"systemctl show --property=Result,ExecMainStatus '{UNIT}'").split()
+        said = host.check_output(f"journalctl --no-pager --output=short-precise --lines=20 --unit='{UNIT}'")
+        assert sorted(ended) == ["ExecMainStatus=0", "Result=success"], said
     finally:
         host.check_output(f"systemctl start '{UNIT}'")
 

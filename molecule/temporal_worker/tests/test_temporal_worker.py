@@ -29,7 +29,7 @@ def test_a_worker_runs_as_its_own_user_without_privileges(host: Host) -> None:
 
 
 def test_the_time_to_stop_follows_from_the_grace(host: Host) -> None:
-    assert host.check_output(f"systemctl show --property=TimeoutStopUSec --value '{UNIT}'") == "35s"
+    assert host.check_output(f"systemctl show --property=TimeoutStopUSec --value '{UNIT}'") == "25s"
     assert host.check_output(f"systemctl show --property=TimeoutStopUSec --value '{OTHER_UNIT}'") == "45s"
 
 

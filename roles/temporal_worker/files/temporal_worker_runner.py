@@ -12,7 +12,7 @@ Everything comes from the environment. Connection (the names that Temporal's own
     TEMPORAL_API_KEY                            token for a frontend that asks for one besides the certificate
 Worker:
     TEMPORAL_WORKER_OTHER_ADDRESSES             further addresses, separated by spaces, tried in turn
-    TEMPORAL_WORKER_IDENTITY                    who polls, for example networking@worker-a#1
+    TEMPORAL_WORKER_IDENTITY                    who polls, for example networking:1.0.0@worker-a#1
     TEMPORAL_WORKER_TASK_QUEUE                  task queue
     TEMPORAL_WORKER_WORKFLOWS                   module (all its workflows) or module:Class, separated by spaces
     TEMPORAL_WORKER_ACTIVITIES                  module (all its activities), module:function, or module:Class, whose
@@ -22,6 +22,8 @@ Worker:
                                                 build that began them) or auto_upgrade (they move to the current one)
     TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS   time that running activities get to end (30)
     TEMPORAL_WORKER_MAX_CONCURRENT_ACTIVITIES, TEMPORAL_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS    slots (100 each)
+    TEMPORAL_WORKER_TARGET_MEMORY_PERCENT, TEMPORAL_WORKER_TARGET_CPU_PERCENT    give out slots, up to these many, while
+                                                the host uses less than both (none: always that many)
     TEMPORAL_WORKER_MAX_CACHED_WORKFLOWS        workflows kept in memory between their tasks (1000)
     TEMPORAL_WORKER_METRICS_ADDRESS             host:port of Prometheus metrics, none when empty; of several,
                                                 separated by spaces, the first that is free
@@ -52,7 +54,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
-from temporalio.worker import Replayer, Worker, WorkerDeploymentConfig
+from temporalio.worker import Replayer, ResourceBasedSlotConfig, Worker, WorkerDeploymentConfig, WorkerTuner
 
 log = logging.getLogger("temporal_worker")
 
@@ -122,6 +124,7 @@ class Settings:
     graceful_shutdown: timedelta
     max_concurrent_activities: int
     max_concurrent_workflow_tasks: int
+    targets: tuple[float, float] | None
     max_cached_workflows: int
     metrics_addresses: tuple[str, ...]
     log_level: str
@@ -159,6 +162,7 @@ class Settings:
                 graceful_shutdown=timedelta(seconds=float(own.get("GRACEFUL_SHUTDOWN_SECONDS", "30"))),
                 max_concurrent_activities=int(own.get("MAX_CONCURRENT_ACTIVITIES", "100")),
                 max_concurrent_workflow_tasks=int(own.get("MAX_CONCURRENT_WORKFLOW_TASKS", "100")),
+                targets=targets(own),
                 max_cached_workflows=int(own.get("MAX_CACHED_WORKFLOWS", "1000")),
                 metrics_addresses=tuple(own.get("METRICS_ADDRESS", "").split()),
                 log_level=own.get("LOG_LEVEL", "INFO").upper(),
@@ -171,6 +175,25 @@ class Settings:
             raise UnusableError(f"the environment has no {prefix}{name}") from error
         except ValueError as error:
             raise UnusableError(f"a TEMPORAL_WORKER_* setting is not a number: {error}") from error
+
+
+def targets(own: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return the shares of memory and processors, 0 to 1, up to which slots are given out; ``None`` for fixed slots.
+
+    Raises:
+        UnusableError: one of them is missing, or no share.
+        ValueError: one of them is no number.
+    """
+    names = ("TARGET_MEMORY_PERCENT", "TARGET_CPU_PERCENT")
+    given = [name for name in names if own.get(name)]
+    if not given:
+        return None
+    if len(given) < len(names):
+        raise UnusableError(f"of TEMPORAL_WORKER_{' and TEMPORAL_WORKER_'.join(names)} there is only one; give both")
+    memory, processors = (float(own[name]) / 100 for name in names)
+    if not (0 < memory <= 1 and 0 < processors <= 1):
+        raise UnusableError(f"TEMPORAL_WORKER_{' and TEMPORAL_WORKER_'.join(names)} are from 1 to 100")
+    return memory, processors
 
 
 def versioned(own: Mapping[str, str]) -> WorkerDeploymentConfig | None:
@@ -281,8 +304,7 @@ class Program:
                 workflows=self.workflows,
                 activities=self.activities,
                 activity_executor=ThreadPoolExecutor(settings.max_concurrent_activities, "activity"),
-                max_concurrent_activities=settings.max_concurrent_activities,
-                max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
+                **slots(settings),
                 max_cached_workflows=settings.max_cached_workflows,
                 graceful_shutdown_timeout=settings.graceful_shutdown,
                 identity=settings.identity,
@@ -290,6 +312,21 @@ class Program:
             )
         except Exception as error:
             raise refused(error) from error
+
+
+def slots(settings: Settings) -> dict[str, Any]:
+    """Return the options of a worker that say how many tasks it takes at once."""
+    activities, workflow_tasks = settings.max_concurrent_activities, settings.max_concurrent_workflow_tasks
+    if settings.targets is None:
+        return {"max_concurrent_activities": activities, "max_concurrent_workflow_tasks": workflow_tasks}
+    memory, processors = settings.targets
+    tuner = WorkerTuner.create_resource_based(
+        target_memory_usage=memory,
+        target_cpu_usage=processors,
+        workflow_config=ResourceBasedSlotConfig(maximum_slots=workflow_tasks),
+        activity_config=ResourceBasedSlotConfig(maximum_slots=activities),
+    )
+    return {"tuner": tuner}
 
 
 class Link:
