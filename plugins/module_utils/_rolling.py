@@ -16,7 +16,7 @@ Pure functions over what every host says of its units; nothing here talks to a h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -84,13 +84,17 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Due:
-    """A host that restarts in a step, its units, and why; ``down``: nothing of the tier runs, ``ailing``: not all."""
+    """A host that restarts in a step, its units, and why; ``down``: nothing of the tier runs, ``ailing``: not all.
+
+    ``missing``: what does not run.
+    """
 
     name: str
     units: tuple[str, ...]
     reasons: tuple[str, ...]
     down: bool
     ailing: bool
+    missing: tuple[str, ...] = ()
 
 
 def due(host: str, tier: str, state: Mapping[str, Any], force: bool, because: str = "") -> Due | None:
@@ -112,7 +116,7 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool, because: st
         # They are other software, which this run leaves as it is.
         names |= {unit["name"] for unit in units} - set(PATH_TO_DATABASE)
     if names.intersection(PATH_TO_DATABASE):
-        # The pooler stops before the proxy below it and after the services above, if all are in one transaction.
+        # The pooler stops before the proxy below it and after the services above, if all restart together.
         names |= {unit["name"] for unit in units} - {DATABASE_PROXY}
     if force and not waiting and names:
         reasons.append(FORCED)
@@ -120,9 +124,15 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool, because: st
         reasons.append(INTERRUPTED)
     if not reasons:
         return None
-    stopped = [NOT_RUNNING in unit["reasons"] for unit in units if unit["state"] != _units.NEW]
-    restarted = tuple(unit["name"] for unit in units if unit["name"] in names)
-    return Due(host, restarted, tuple(reasons), bool(stopped) and all(stopped), any(stopped))
+    known = [unit["name"] for unit in units if unit["state"] != _units.NEW]
+    missing = {unit["name"] for unit in units if unit["name"] in known and NOT_RUNNING in unit["reasons"]}
+    down = bool(known) and len(missing) == len(known)
+    return Due(host, _in_order(tier, names), tuple(reasons), down, bool(missing), _in_order(tier, missing))
+
+
+def _in_order(tier: str, units: Collection[str]) -> tuple[str, ...]:
+    """Return units of a tier as they rest on each other."""
+    return tuple(name for known in UNITS[tier] for name in sorted(units) if fnmatchcase(name, known))
 
 
 def largest_batch(tier: str, size: int, parts: int) -> int:
@@ -273,6 +283,7 @@ class _Planner:
                         "reasons": list(host.reasons),
                         "down": host.down,
                         "ailing": host.ailing,
+                        "missing": list(host.missing),
                     }
                     for host in batch
                 ],
@@ -288,9 +299,9 @@ def rolling_plan(
     """Return ``{steps, left_out, problems}``.
 
     ``wishes`` has the keys of :class:`Wishes`, and in ``misspelt`` names that look like these. A step is ``{step, tier,
-    title, batches: [{zone, hosts: [{name, units, together, reasons, down, ailing}]}]}``; that of the primary has the
-    hosts whose queries are ``waiting`` meanwhile, too. Units that restart ``together`` are in one transaction of
-    systemd. ``left_out``: hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be
+    title, batches: [{zone, hosts: [{name, units, together, reasons, down, ailing, missing}]}]}``; that of the primary
+    has the hosts whose queries are ``waiting`` meanwhile, too. Of units that restart ``together``, each rests on those
+    before it. ``left_out``: hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be
     restarted.
 
     Raises:
@@ -351,7 +362,7 @@ def rolling_serial(groups: _topology.Groups, step: str) -> list[int]:
 def rolling_host(plan: Mapping[str, Any], step: str, host: str) -> dict[str, Any]:
     """Return what the plan says of ``host`` in ``step``.
 
-    ``{name, units, together, reasons, down, ailing, tier, zone, batch, batches, hosts}``: batch ``batch`` of
+    ``{name, units, together, reasons, down, ailing, missing, tier, zone, batch, batches, hosts}``: batch ``batch`` of
     ``batches`` has ``hosts``.
 
     Raises:

@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.zerospof.temporal.plugins.module_utils import _rolling, _topology
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import LOSSES
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
+from ansible_collections.zerospof.temporal.plugins.module_utils._workers import hosts_by_queue
 
 # Who needs others leaves before them: nothing is taken away from a service that still runs.
 ORDER = ("temporal_workers", "load_balancers", "temporal_ui", "temporal_servers", "postgresql", "etcd", "cassandra")
@@ -56,12 +57,13 @@ def _emptied(before: _topology.Groups, after: _topology.Groups, tiers: _topology
 def _orphans(
     groups: _topology.Groups, hostvars: _topology.HostVars, gone: Sequence[str], tiers: _topology.Tiers
 ) -> dict[str, list[str]]:
-    """Worker deployments that only hosts of ``gone`` have, with these hosts."""
-    found: dict[str, list[str]] = {}
-    for host in _topology.tier_hosts("temporal_workers", groups, tiers):
-        for deployment in hostvars[host].get("temporal_worker_deployments") or []:
-            found.setdefault(str(deployment["name"]), []).append(host)
-    return {name: hosts for name, hosts in found.items() if set(hosts) <= set(gone)}
+    """Task queues that only hosts of ``gone`` serve, with these hosts."""
+    declared = [
+        (host, deployment)
+        for host in _topology.tier_hosts("temporal_workers", groups, tiers)
+        for deployment in hostvars[host].get("temporal_worker_deployments") or []
+    ]
+    return {queue: hosts for queue, hosts in hosts_by_queue(declared).items() if set(hosts) <= set(gone)}
 
 
 def _lost(before: Report, after: Report, losses: Sequence[str]) -> list[str]:
@@ -111,8 +113,8 @@ def scale_in_plan(
         if not any(problem.startswith(f"{group}:") for problem in problems)
     ]
     weaker += [
-        f"worker deployment {name}: only {', '.join(hosts)} would have run it, so its tasks would wait for ever"
-        for name, hosts in _orphans(groups, hostvars, leaving, tiers).items()
+        f"task queue {queue}: only {', '.join(hosts)} would have served it, so its tasks would wait for ever"
+        for queue, hosts in _orphans(groups, hostvars, leaving, tiers).items()
     ]
     weaker += [
         lost for lost in _lost(before, after, PROMISED) if not any(lost.startswith(f"{group}:") for group in emptied)
@@ -196,7 +198,8 @@ def scale_in_groups(
 def scale_in_text(plan: Mapping[str, Any]) -> str:
     """Return the plan for people."""
     if not plan["steps"]:
-        lines = [f"Nothing is to be removed: {', '.join(plan['hosts']) or 'no host'} has left the cluster already."]
+        verb = "have" if len(plan["hosts"]) > 1 else "has"
+        lines = [f"Nothing is to be removed: {', '.join(plan['hosts']) or 'no host'} {verb} left the cluster already."]
     else:
         hosts = dict.fromkeys(host["name"] for step in plan["steps"] for host in step["hosts"])
         lines = [f"To leave the cluster: {counted(len(hosts), 'host')} in {counted(len(plan['steps']), 'step')}"]

@@ -33,6 +33,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._topology import
     zone_names,
     zones_by_host,
 )
+from ansible_collections.zerospof.temporal.plugins.module_utils._workers import hosts_by_queue
 
 SCHEMA_VERSION = 1
 HA_PROFILES = ("ha_postgresql", "ha_cassandra")
@@ -217,9 +218,9 @@ class _Inventory:
                 raise TopologyError(f"{error.setting} of {host}: {error.fault}") from None
         return min(found, default=(_patroni.SYNCHRONOUS_STANDBYS, ""))
 
-    def deployments(self) -> dict[str, list[str]]:
-        """Hosts on which each worker deployment has instances."""
-        found: dict[str, list[str]] = {}
+    def queues(self) -> dict[str, list[str]]:
+        """Hosts that take the tasks of each task queue."""
+        declared = []
         for host in self.hosts("temporal_workers"):
             deployments = self.variable(host, "temporal_worker_deployments") or []
             # What a wrong one holds may be secret.
@@ -227,9 +228,8 @@ class _Inventory:
                 raise TopologyError(
                     f"temporal_worker_deployments of {host}: must be a list of dictionaries; see docs/variables.md"
                 )
-            for deployment in deployments:
-                found.setdefault(str(deployment.get("name")), []).append(host)
-        return found
+            declared += [(host, deployment) for deployment in deployments]
+        return hosts_by_queue(declared)
 
     def spread(self, hosts: Sequence[str], zones: int, rule: str) -> str:
         """Return the remedy that brings ``hosts`` into ``zones`` zones; ``rule`` says what they must look like."""
@@ -271,10 +271,9 @@ def _balancers(inventory: _Inventory, vip: str) -> Threshold:
 def _workers(inventory: _Inventory) -> tuple[Threshold, ...]:
     hosts = inventory.hosts("temporal_workers")
     effect = "its tasks wait until a worker is back"
-    deployments = inventory.deployments() or {"": hosts}
     return tuple(
-        _one_of(inventory, "temporal_workers", on, f"worker host{' of ' * bool(name)}{name}", effect)
-        for name, on in deployments.items()
+        _one_of(inventory, "temporal_workers", on, f"worker host{' of ' * bool(queue)}{queue}", effect)
+        for queue, on in (inventory.queues() or {"": hosts}).items()
     )
 
 

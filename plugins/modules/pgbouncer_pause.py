@@ -16,7 +16,8 @@ description:
   - When the transactions do not end in time, the pause is taken back and the module fails.
   - A pause ends by itself after O(longest_seconds), so that a control node that dies meanwhile stops nobody for good.
   - With O(former_primary) queries go as soon as the proxy below has another primary. As an asynchronous task that began
-    before the pause, the host then sees to that itself, and no query waits for the control node.
+    before the pause, the host then sees to that itself, and no query waits for the control node, nor for one that died
+    before it told the primary to hand over.
 extends_documentation_fragment:
   - zerospof.temporal.pgbouncer
 attributes:
@@ -43,6 +44,12 @@ options:
   former_primary:
     description: Name of the server of the proxy that is to lose its part before queries go.
     type: str
+  unmoved_seconds:
+    description:
+      - Time that queries are held at most while the proxy still leads to O(former_primary). They go then, and the
+        module waits on.
+    type: int
+    default: 8
   proxy_socket:
     description: Admin socket of the HAProxy that leads to the primary.
     type: path
@@ -95,23 +102,6 @@ def set_end(module: AnsibleModule, seconds: int) -> None:
         module.run_command(["systemd-run", "--quiet", *timer, *resume], check_rc=True)
 
 
-def wait_for_another(module: AnsibleModule, former: str) -> None:
-    """Return when the proxy has another primary than ``former``."""
-    seconds = module.params["wait_seconds"]
-    admin = _haproxy_admin.AdminSocket(module.params["proxy_socket"])
-    deadline = time.monotonic() + seconds
-    seen = ""
-    while time.monotonic() < deadline:
-        try:
-            if _haproxy_admin.has_another(servers := admin.servers(), former):
-                return
-            seen = ", ".join(map(str, servers))
-        except _haproxy_admin.AdminError as error:
-            seen = str(error)
-        time.sleep(LOOK_SECONDS)
-    module.fail_json(msg=f"PgBouncer: its proxy has no other primary than {former} after {seconds} s: {seen}")
-
-
 def order(module: AnsibleModule, wanted: str) -> bool:
     """Bring PgBouncer into the state ``wanted``; return whether it was in the other one."""
     seconds = module.params["timeout_seconds"]
@@ -126,6 +116,45 @@ def order(module: AnsibleModule, wanted: str) -> bool:
     module.fail_json(msg=f"PgBouncer: {COMMAND[wanted]} failed: {cause}")
 
 
+def is_held(module: AnsibleModule) -> bool:
+    """Tell whether queries are held: a pause has an end."""
+    code, _, _ = module.run_command(["systemctl", "--quiet", "is-active", f"{END}.timer"])
+    return code == 0
+
+
+def release(module: AnsibleModule, *, is_active: bool = False) -> bool:
+    """Let queries go, and forget the end of the pause; return whether they were held."""
+    changed = not is_active and order(module, "active")
+    set_end(module, 0)
+    return changed
+
+
+def wait_for_another(module: AnsibleModule, former: str) -> None:
+    """Return when the proxy has another primary than ``former``; nobody waits for one that is not told to move."""
+    seconds, unmoved = module.params["wait_seconds"], module.params["unmoved_seconds"]
+    admin = _haproxy_admin.AdminSocket(module.params["proxy_socket"])
+    deadline = time.monotonic() + seconds
+    seen = ""
+    held_since: float | None = None
+    released = False
+    while (now := time.monotonic()) < deadline:
+        try:
+            if _haproxy_admin.has_another(servers := admin.servers(), former):
+                return
+            seen = ", ".join(map(str, servers))
+            is_unmoved = any(server.usable for server in servers)
+        except _haproxy_admin.AdminError as error:
+            seen, is_unmoved = str(error), False
+        if not released and is_unmoved and is_held(module):
+            held_since = held_since or now
+            if now - held_since >= unmoved:
+                released = release(module)
+        else:
+            held_since = None
+        time.sleep(LOOK_SECONDS)
+    module.fail_json(msg=f"PgBouncer: its proxy has no other primary than {former} after {seconds} s: {seen}")
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -135,6 +164,7 @@ def main() -> None:
             "timeout_seconds": {"type": "int", "default": 5},
             "longest_seconds": {"type": "int", "default": 60},
             "former_primary": {"type": "str"},
+            "unmoved_seconds": {"type": "int", "default": 8},
             "proxy_socket": {"type": "path"},
             "wait_seconds": {"type": "int", "default": 90},
         },
@@ -153,9 +183,9 @@ def main() -> None:
     # Before a pause, and after the end of one: until then the host would end it by itself.
     if wanted == "paused":
         set_end(module, module.params["longest_seconds"])
-    changed = known != wanted and order(module, wanted)
-    if wanted == "active":
-        set_end(module, 0)
+        changed = known != wanted and order(module, wanted)
+    else:
+        changed = release(module, is_active=known == wanted)
     module.exit_json(changed=changed, state=wanted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,7 +53,10 @@ ORDER = (
     "test_database_loss.py",
     "test_chaos.py",
     "test_rolling_restart.py",
+    "test_interruption.py",
     "test_gates.py",
+    "test_apply.py",
+    "test_worker_restarts.py",
     "test_rollout.py",
     "test_autoscaling.py",
     "test_drill.py",
@@ -156,6 +160,25 @@ class LiveCluster(Cluster):
             check=False,
         )
         return Run(done.returncode, done.stdout + done.stderr)
+
+
+@dataclass(frozen=True)
+class Edited(LiveCluster):
+    """The cluster with an inventory that somebody edited, in ``place``."""
+
+    place: Path = Path()
+
+    @property
+    def inventories(self) -> list[str]:
+        """See the base class."""
+        return ["-i", str(self.place / "example"), "-i", str(self.place / "overlay")]
+
+
+def edited(cluster: LiveCluster, place: Path) -> Edited:
+    """Return the cluster with a copy of its inventory in an empty directory."""
+    for name, source in (("example", cluster.inventory), ("overlay", cluster.directory / "inventory")):
+        shutil.copytree(source, place / name)
+    return Edited(cluster.profile, cluster.name, place=place)
 
 
 def lab(*arguments: str) -> None:

@@ -1,6 +1,6 @@
 """Each gate of a rolling restart refuses while what it looks at is wrong, says what that is, and touches nothing.
 
-That a certificate ends soon is in test_certificates.py, that a schema is too old in molecule/temporal_schema.
+That a certificate ends soon is in test_certificates.py.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils._rolling import PATH_TO_DATABASE, UNITS
 
 from lab.view import View
 from tests.chaos import victims, whole
-from tests.chaos.controls import CONFIGURATION
+from tests.chaos.controls import CONFIGURATION, keep_copies
 from tests.chaos.whole import until
-from tests.cluster.conftest import LiveCluster
+from tests.cluster.conftest import LiveCluster, edited
 from tests.cluster.losses import break_for, stopped, whole_again
 from tests.cluster.test_rolling_restart import RECORDS
 
@@ -110,6 +112,29 @@ def not_applying(view: View, hosts: list[str]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def one_copy_of_traces(view: View, hosts: list[str]) -> Iterator[None]:
+    """All nodes are up, and what the loss of one takes is in a keyspace whose rows nobody misses."""
+    try:
+        keep_copies(view, "system_traces", 1)
+        yield
+    finally:
+        keep_copies(view, "system_traces", view.variable("cassandra_replication_factor"))
+
+
+@contextlib.contextmanager
+def older_schema(view: View, hosts: list[str]) -> Iterator[None]:
+    """A schema that a server would not start on; those that run do not look at it."""
+    primary, store = view.database_primary(), "temporal_visibility"
+    [[version]] = view.query(primary, store, "select curr_version from schema_version")
+    older = "update schema_version set curr_version = '{}'"
+    try:
+        view.query(primary, store, older.format("1.1"))
+        yield
+    finally:
+        view.query(primary, store, older.format(version))
+
+
 def servers_are_whole(view: View) -> bool:
     """Every server is in the ring of every other, and the balancer has it."""
     return view.history_members() == set(view.members("temporal_servers")) and view.every_server_is_up()
@@ -158,6 +183,8 @@ class Gate:
 MISSING = r"history: {host} \(\S+\) is missing; seen: 2, expected: 3"
 # A while after its end, Patroni forgets a member.
 AWAY = "the replica {host} does not stream|{host} is in the inventory but not in the cluster"
+OLDER = r"temporal_visibility: the schema is at 1\.1, the server expects at least"
+FEWER = "1 instead of 3 copies in dc1: system_traces"
 ALONE = r"no other host could take \S+ {host} is not running"
 DB, TEMPORAL = "postgresql", "temporal_servers"
 GATES = {
@@ -166,9 +193,11 @@ GATES = {
     "replica-behind": Gate(DB, replica, not_receiving, r"{host} is \d+ bytes behind", whole.database_is_whole),
     "replay-behind": Gate(DB, replica, not_applying, r"{host} has received \d+ bytes that", whole.database_is_whole),
     "node-down": Gate("cassandra", victims.node, "cassandra.service", "{host} is down", whole.ring_is_whole),
+    "one-copy": Gate("cassandra", victims.node, one_copy_of_traces, FEWER, whole.ring_is_whole),
     "alone": Gate("load_balancers", all_but_the_holder, "keepalived.service", ALONE, whole.balancers_are_whole),
     "pooler-hung": Gate(TEMPORAL, first_server, hung_pooler, "PgBouncer: its console does not", servers_are_whole),
     "peer-pooler-hung": Gate(TEMPORAL, last_server, hung_pooler, "{host}: PgBouncer: its console", servers_are_whole),
+    "schema-too-old": Gate(TEMPORAL, first_server, older_schema, OLDER, servers_are_whole),
     "server-down": Gate(TEMPORAL, last_server, SERVER, MISSING, servers_are_whole),
     "ring-too-small": Gate(TEMPORAL, last_server, cut_off_from_the_ring, MISSING, servers_are_whole),
     "host-off": Gate(TEMPORAL, last_server, dead, r"\[{host}\]: UNREACHABLE", servers_are_whole),
@@ -199,4 +228,28 @@ def test_a_gate_refuses_says_why_and_touches_nothing(cluster: LiveCluster, gate:
         after = touched(view, gate.tier)
     assert refused.code != 0
     assert re.search(gate.sentence.format(host=hosts[0]), " ".join(refused.output.split())), refused.reasons
+    assert after == before
+
+
+def test_a_host_that_must_not_restart_keeps_those_beside_it_from_it(cluster: LiveCluster, tmp_path: Path) -> None:
+    view, servers = cluster.view, edited(cluster, tmp_path)
+    refused, beside, _ = view.members(TEMPORAL)
+    # As if both stood in one zone: they are a batch.
+    for file in servers.place.glob("*/hosts.yml"):
+        groups = yaml.safe_load(file.read_text(encoding="utf-8"))
+        zones = groups["all"].get("children", {})
+        if beside in zones.get(view.lab.host(beside).zone, {}).get("hosts", {}):
+            moved = zones[view.lab.host(beside).zone]["hosts"].pop(beside)
+            zones[view.lab.host(refused).zone]["hosts"][beside] = moved
+            file.write_text(yaml.safe_dump(groups), encoding="utf-8")
+    until("the tier is whole", lambda: servers_are_whole(view))
+    asked = ("-e", json.dumps({"tiers": [TEMPORAL], "force": True}), "-e", SOON, "--limit", TEMPORAL)
+    with whole_again(view, "the tier is whole again", lambda: servers_are_whole(view)), hung_pooler(view, [refused]):
+        before = touched(view, TEMPORAL)
+        run = servers.run("rolling_restart", *asked)
+        after = touched(view, TEMPORAL)
+    assert run.code != 0
+    assert f"batch 1 of 2 (az_a): {refused}, {beside}" in run.output
+    assert f"{refused} ({TEMPORAL}, az_a) must not restart: " in run.output
+    assert "Batch 1 of 2 and later ones were not touched" in " ".join(run.output.split())
     assert after == before

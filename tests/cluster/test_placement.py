@@ -38,8 +38,16 @@ def place(cluster: LiveCluster, directory: Path, *options: str) -> tuple[dict[st
 def placed(
     request: pytest.FixtureRequest, cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Any], str]:
+    """The answer of a time at which the ring saw all its nodes: on a busy machine one looks dead for some seconds."""
     options = ("-e", f"namespace={request.param}", "-e", f"workflow_id_range={RANGES[request.param]}")
-    return place(cluster, tmp_path_factory.mktemp(request.param), *options)
+    answers: list[tuple[dict[str, Any], str]] = []
+
+    def shows_the_whole_ring() -> bool:
+        answers.append(place(cluster, tmp_path_factory.mktemp(request.param), *options))
+        return all(node["is_up"] for node in answers[-1][0]["nodes"])
+
+    until("every node is up in the answer", shows_the_whole_ring)
+    return answers[-1]
 
 
 def copies_are_those_of_nodetool(view: View, found: dict[str, Any]) -> None:

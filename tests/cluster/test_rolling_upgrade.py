@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from lab.cluster import deploy, prepare
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import Ledger, ledger
-from tests.cluster.conftest import ROOT, LiveCluster, lab
+from tests.cluster.conftest import ROOT, LiveCluster, Run, lab
 from tests.cluster.test_rolling_restart import on_hosts, restarted, starts, wait_for_every_server
 
 # Two whole upgrades and as many ways back. The smallest cluster has all that takes part in one.
@@ -267,9 +268,10 @@ def test_a_control_node_that_dies_half_way_is_no_loss(fleet: LiveCluster, tmp_pa
     assert selected(view) == {OLD}
 
 
-def kill_when(command: list[str], pattern: str, after: str) -> None:
-    """Run ``command``; kill it, with all that it started, at the first line of ``pattern`` after ``after``."""
+def at_line(command: list[str], pattern: str, after: str, act: Callable[[subprocess.Popen[str]], None]) -> Run:
+    """Run ``command``; at the first line of ``pattern`` after ``after``, let ``act`` do something with its process."""
     environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
+    said: list[str] = []
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -280,11 +282,31 @@ def kill_when(command: list[str], pattern: str, after: str) -> None:
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        seen = False
+        seen, acted = False, False
         for line in process.stdout:
+            said.append(line)
             seen = seen or after in line
-            if seen and re.search(pattern, line):
-                os.killpg(process.pid, 9)
-                break
+            if seen and not acted and re.search(pattern, line):
+                acted = True
+                act(process)
+                # Connections that outlive it would keep what it says open.
+                if process.poll() is not None:
+                    break
+        code = process.wait()
+    assert acted, f"it ended with {code} before anything could be done: {''.join(said[-20:])}"
+    return Run(code, "".join(said))
+
+
+def kill_when(command: list[str], pattern: str, after: str) -> str:
+    """Run ``command``; kill it, with all that it started, at the first line of ``pattern`` after ``after``.
+
+    Returns what it had said until then.
+    """
+
+    def kill(process: subprocess.Popen[str]) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        assert process.returncode == -9, f"it ended with {process.returncode} before it could be killed"
+
+    run = at_line(command, pattern, after, kill)
+    assert run.code == -signal.SIGKILL, f"it ended with {run.code} before it could be killed"
+    return run.output

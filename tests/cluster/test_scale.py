@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._calls import SI
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import Ledger, ledger
-from tests.chaos.whole import until
-from tests.cluster.conftest import LiveCluster
+from tests.chaos.whole import replicas, until
+from tests.cluster.conftest import Edited, LiveCluster, edited
 from tests.cluster.test_rolling_restart import restarted, starts
 from tests.cluster.test_rolling_upgrade import judged
 
@@ -24,7 +23,9 @@ from tests.cluster.test_rolling_upgrade import judged
 pytestmark = pytest.mark.profiles(whole=["ha_postgresql"])
 
 TIERS = ("postgresql", "temporal_servers", "load_balancers", "temporal_workers")
-LEAVING = ["worker-c", "temporal-c"]
+LEAVING = ["worker-c", "lb-c", "temporal-c"]
+# PostgreSQL comes to a host that has another service, so that it takes no host more than the lab has.
+REPLICA = "worker-c"
 REMOVE = ("-e", f"hosts_to_remove=[{','.join(LEAVING)}]")
 ENABLED = "systemctl list-unit-files --state=enabled --no-legend --plain | cut -d' ' -f1 | sort"
 STATE = "runuser -u postgres -- psql -h /run/pgbouncer -p 6432 -U pgbouncer -d pgbouncer -qtAX -c 'SHOW STATE'"
@@ -127,16 +128,6 @@ def test_a_removal_that_breaks_the_cluster_is_refused(cluster: LiveCluster, host
     assert enabled(cluster.view) == before
 
 
-def test_check_mode_shows_who_leaves_and_changes_nothing(cluster: LiveCluster) -> None:
-    before = enabled(cluster.view)
-    shown = cluster.run("scale_in", *REMOVE, "--check")
-    assert shown.code == 0, shown.reasons
-    assert set(shown.changed.values()) == {0}
-    assert "To leave the cluster: 2 hosts in 3 steps" in shown.output
-    assert re.findall(r"^   az_c  (\S+)$", shown.output, re.MULTILINE) == ["worker-c", "temporal-c", "temporal-c"]
-    assert enabled(cluster.view) == before
-
-
 def without(groups: Any, hosts: list[str]) -> Any:  # noqa: ANN401
     """A file of an inventory without some of its hosts."""
     if not isinstance(groups, dict):
@@ -144,53 +135,80 @@ def without(groups: Any, hosts: list[str]) -> Any:  # noqa: ANN401
     return {name: without(value, hosts) for name, value in groups.items() if name not in hosts}
 
 
-@dataclass(frozen=True)
-class Smaller(LiveCluster):
-    """The cluster with an inventory from which somebody deleted the hosts that left."""
-
-    place: Path = Path()
-
-    @property
-    def inventories(self) -> list[str]:
-        """See the base class."""
-        return ["-i", str(self.place / "example"), "-i", str(self.place / "overlay")]
+@pytest.fixture(scope="module")
+def grown(cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory) -> Edited:
+    """One replica of PostgreSQL more."""
+    copy = edited(cluster, tmp_path_factory.mktemp("grown"))
+    groups = {"postgresql": {"hosts": {REPLICA: None}}}
+    (copy.place / "example" / "replica.yml").write_text(yaml.safe_dump({"all": {"children": groups}}), encoding="utf-8")
+    return copy
 
 
 @pytest.fixture(scope="module")
-def smaller(cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory) -> Smaller:
-    place = tmp_path_factory.mktemp("smaller")
-    for name, source in (("example", cluster.inventory), ("overlay", cluster.directory / "inventory")):
-        shutil.copytree(source, place / name)
-        file = place / name / "hosts.yml"
+def smaller(grown: Edited, tmp_path_factory: pytest.TempPathFactory) -> Edited:
+    """The hosts that left are deleted."""
+    place = tmp_path_factory.mktemp("smaller") / "inventory"
+    shutil.copytree(grown.place, place)
+    for file in place.glob("*/*.yml"):
         file.write_text(yaml.safe_dump(without(yaml.safe_load(file.read_text()), LEAVING)), encoding="utf-8")
-    return Smaller(cluster.profile, cluster.name, place=place)
+    return Edited(grown.profile, grown.name, place=place)
 
 
-def test_hosts_leave_under_load_and_the_inventory_follows(
-    cluster: LiveCluster, smaller: Smaller, tmp_path: Path
-) -> None:
+def test_a_replica_comes_under_load(cluster: LiveCluster, grown: Edited, tmp_path: Path) -> None:
     view = cluster.view
     before = starts(view, *TIERS)
     with ledger(view, tmp_path / "ledger.sqlite") as books:
-        run = run_marked(cluster.playbook("scale_in", *REMOVE), books)
+        site = grown.run("site")
+    assert site.code == 0, site.reasons
+    check(cluster, books, "replica")
+    until("it follows the primary", lambda: REPLICA in replicas(view))
+    after = starts(view, *TIERS)
+    assert {service: after[service] for service in before} == before
+
+
+def test_check_mode_shows_who_leaves_and_changes_nothing(grown: Edited) -> None:
+    before = enabled(grown.view)
+    shown = grown.run("scale_in", *REMOVE, "--check")
+    assert shown.code == 0, shown.reasons
+    assert set(shown.changed.values()) == {0}
+    assert "To leave the cluster: 3 hosts in 5 steps" in shown.output
+    assert re.findall(r"^   az_c  (\S+)$", shown.output, re.MULTILINE) == [
+        "worker-c",
+        "lb-c",
+        "temporal-c",
+        "temporal-c",
+        "worker-c",
+    ]
+    assert enabled(grown.view) == before
+
+
+def test_hosts_leave_under_load_and_the_inventory_follows(grown: Edited, smaller: Edited, tmp_path: Path) -> None:
+    view = grown.view
+    before = starts(view, *TIERS)
+    with ledger(view, tmp_path / "ledger.sqlite") as books:
+        run = run_marked(grown.playbook("scale_in", *REMOVE), books)
         site = smaller.run("site")
     print(f"scale_in {run.seconds:.0f} s")
     assert run.code == 0, run.output[-8000:]
-    assert "worker-c, temporal-c left the cluster" in run.output
+    assert "worker-c, lb-c, temporal-c left the cluster" in run.output
     assert site.code == 0, site.reasons
-    check(cluster, books, "scale_in")
+    check(grown, books, "scale_in")
     assert set(view.server_states()) == {"temporal-a", "temporal-b"}
     assert view.every_server_is_up()
     staying = {service: moment for service, moment in before.items() if service[0] not in LEAVING}
     after = starts(view, *TIERS)
     assert {service: after[service] for service in staying} == staying
-    assert "temporal-frontend.service" not in enabled(view)["temporal-c"]
-    again = cluster.run("scale_in", *REMOVE)
+    units = enabled(view)
+    assert "temporal-frontend.service" not in units["temporal-c"]
+    assert "haproxy-edge.service" not in units["lb-c"]
+    assert "patroni.service" not in units[REPLICA]
+    assert REPLICA not in replicas(view)
+    again = grown.run("scale_in", *REMOVE)
     assert again.code == 0, again.reasons
-    assert "worker-c, temporal-c has left the cluster already" in again.output
+    assert "worker-c, lb-c, temporal-c have left the cluster already" in again.output
 
 
-def test_a_second_run_with_the_smaller_inventory_changes_nothing(smaller: Smaller) -> None:
+def test_a_second_run_with_the_smaller_inventory_changes_nothing(smaller: Edited) -> None:
     second = smaller.run("site")
     assert second.code == 0, second.reasons
     assert {host: changed for host, changed in second.changed.items() if changed} == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import urllib.request
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.installed import Installed
 
 KEY = "PRIVATE KEY-----"
 # What a run in which nothing is to be done may take. Who adds a task for every host sees here that all runs pay for it.
-TASKS = {"basic": 312, "three_machines": 412, "ha_postgresql": 312, "ha_cassandra": 412}
+TASKS = {"basic": 314, "three_machines": 414, "ha_postgresql": 314, "ha_cassandra": 414}
 
 # Together they have every task; so have the scenarios of the roles, one by one. What stands on ha_postgresql stands on
 # three_machines too, and the hour of the suite has no room for it twice.
@@ -97,3 +98,15 @@ def test_who_trusts_the_authority_trusts_the_web_ui_at_the_virtual_address(clust
     address = f"https://{cluster.view.vip}:{cluster.view.variable('temporal_ports')['ui_vip']}/"
     with urllib.request.urlopen(address, timeout=30, context=trust) as page:
         assert b"kit.start(app" in page.read()
+
+
+@pytest.mark.profiles("ha_postgresql", whole=["basic"])
+def test_another_build_of_live_workers_is_refused_before_anything_is_touched(cluster: LiveCluster) -> None:
+    host = cluster.view.members("temporal_workers")[0]
+    declared = cluster.view.variable("temporal_worker_deployments", host)
+    others = {"temporal_worker_deployments": [row | {"build": "another"} for row in declared]}
+    refused = cluster.run("site", "-e", json.dumps(others))
+    assert refused.code != 0
+    assert "build another would take the place of" in refused.reasons
+    assert "deploy_workers.yml does that zone by zone" in " ".join(refused.reasons.split())
+    assert "TASK [zerospof.temporal.common" not in refused.output

@@ -317,8 +317,9 @@ def test_every_fault_is_ended_whatever_happens_and_nothing_is_made_before_it_was
     assert imports == [
         "shared/inventory.yml",
         "drill/plan.yml",
-        "shared/health.yml",
         "drill/confirmation.yml",
+        "shared/health.yml",
+        "drill/unchanged.yml",
         "drill/fault.yml",
         "shared/health.yml",
         "drill/report.yml",

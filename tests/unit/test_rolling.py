@@ -224,6 +224,14 @@ def test_the_services_restart_with_their_way_to_the_database() -> None:
     assert found["units"] == RUNNING["temporal_servers"]
 
 
+def test_units_restart_as_they_rest_on_each_other_however_the_host_lists_them() -> None:
+    units = [{"name": name, "state": "current", "reasons": []} for name in reversed(RUNNING["temporal_servers"])]
+    due = _rolling.due("temporal-a0", "temporal_servers", {"units": units}, force=True)
+    assert due is not None
+    assert due.units[:2] == ("haproxy-database.service", "pgbouncer.service")
+    assert set(due.units) == set(RUNNING["temporal_servers"])
+
+
 def test_a_host_that_was_left_half_way_is_completed_and_not_restarted() -> None:
     groups = inventory(3)
     seen = states(groups)

@@ -68,7 +68,9 @@ def plan(
             "ansible_host": f"192.0.2.{20 + number}",
             "temporal_profile": profile,
             "temporal_vip": VIP,
-            "temporal_worker_deployments": [{"name": name} for name in on_host.get(host, ["orders"])],
+            "temporal_worker_deployments": [
+                {"name": name, "namespace": "production", "task_queue": name} for name in on_host.get(host, ["orders"])
+            ],
         }
         for number, host in enumerate(groups["all"])
     }
@@ -209,10 +211,10 @@ def test_a_cluster_of_which_nothing_would_be_left_is_refused(accept_weaker: bool
     assert "hosts_to_remove: names every host; nothing would be left of the cluster" in made["problems"]
 
 
-def test_the_only_host_of_a_worker_deployment_has_to_be_accepted() -> None:
+def test_the_only_host_of_a_task_queue_has_to_be_accepted() -> None:
     made = plan(inventory(*HA), ["worker-c"], deployments={"worker-c": ["orders", "billing"]})
     assert made["problems"] == [
-        "worker deployment billing: only worker-c would have run it, so its tasks would wait for ever; "
+        "task queue billing in production: only worker-c would have served it, so its tasks would wait for ever; "
         "accept it with -e accept_weaker=true"
     ]
 

@@ -154,14 +154,48 @@ def test_tiers_that_an_inventory_may_lack_are_left_out() -> None:
     assert [row["name"] for row in found["tiers"]] == ["load_balancers", "temporal_servers", "postgresql", "etcd"]
 
 
-def test_a_deployment_on_one_worker_host_makes_it_a_point_of_failure() -> None:
+def polling(queue: str, name: str = "a", **more: object) -> dict[str, object]:
+    return {"name": name, "namespace": "production", "task_queue": queue, **more}
+
+
+def test_a_queue_that_one_worker_host_serves_makes_it_a_point_of_failure() -> None:
     groups = one_per_zone(*TIERS)
     workers = groups["temporal_workers"]
-    hostvars = {host: {"temporal_worker_deployments": [{"name": "everywhere"}]} for host in workers}
-    hostvars[workers[1]]["temporal_worker_deployments"].append({"name": "reports"})
+    hostvars = {host: {"temporal_worker_deployments": [polling("everywhere")]} for host in workers}
+    hostvars[workers[1]]["temporal_worker_deployments"].append(polling("reports"))
     found = report(groups, hostvars=hostvars)
     assert names(found) == [("host", workers[1])]
-    assert "no worker host of reports is left" in tier(found, "temporal_workers")["reasons"]["any_one_host"]
+    reason = tier(found, "temporal_workers")["reasons"]["any_one_host"]
+    assert "no worker host of reports in production is left" in reason
+
+
+def test_deployments_of_one_queue_stand_in_for_each_other() -> None:
+    groups = one_per_zone(*TIERS)
+    hostvars = {
+        host: {"temporal_worker_deployments": [polling("reports", host)]} for host in groups["temporal_workers"]
+    }
+    assert names(report(groups, hostvars=hostvars)) == []
+
+
+def test_versioned_deployments_do_not_stand_in_for_each_other() -> None:
+    """A workflow stays in the deployment that began it."""
+    groups = one_per_zone(*TIERS)
+    hostvars = {
+        host: {"temporal_worker_deployments": [polling("reports", host, versioned=True)]}
+        for host in groups["temporal_workers"]
+    }
+    assert names(report(groups, hostvars=hostvars)) == [("host", host) for host in groups["temporal_workers"]]
+
+
+def test_workers_of_one_kind_of_tasks_do_not_stand_in_for_those_of_the_other() -> None:
+    groups = one_per_zone(*TIERS)
+    first, *others = groups["temporal_workers"]
+    hostvars = {host: {"temporal_worker_deployments": [polling("reports", activities=["a"])]} for host in others}
+    hostvars[first] = {"temporal_worker_deployments": [polling("reports", workflows=["w"])]}
+    found = report(groups, hostvars=hostvars)
+    assert names(found) == [("host", first)]
+    reason = tier(found, "temporal_workers")["reasons"]["any_one_host"]
+    assert "no worker host of reports in production (workflow tasks) is left" in reason
 
 
 # Databases
