@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import faults, hosts, images, inventory, machine, state
+from lab import disks, faults, hosts, images, inventory, machine, state
 from lab.machine import LabError
 
 
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--subnet", help="a /24 to use instead of the one written in the inventory")
     systems = sorted(images.recipes())
     up.add_argument("--image", choices=systems, help="operating system of all hosts instead of what the inventory says")
+    up.add_argument("--disks", action="store_true", help="databases have disks of their own, which can be full")
     up.set_defaults(run=_up)
 
     down = commands.add_parser("down", parents=[lab], help="remove a lab and all that belongs to it")
@@ -93,6 +94,10 @@ def _add_faults(commands: argparse._SubParsersAction[argparse.ArgumentParser], l
     expire.add_argument("targets", nargs="+", help=hosts_help)
     expire.add_argument("--file", required=True, help="file on the hosts, issued by the authority of the lab")
 
+    fill = add("fill-disk", "leave nothing of a disk that hosts have for a directory alone", kind="disk")
+    fill.add_argument("targets", nargs="+", help=hosts_help)
+    fill.add_argument("--directory", dest="file", required=True, help="where it is mounted")
+
     start = commands.add_parser("start-host", parents=[lab], help="bring killed or paused hosts back")
     start.add_argument("targets", nargs="+", help=hosts_help)
     start.set_defaults(run=_start_host)
@@ -127,7 +132,9 @@ def _up(options: argparse.Namespace) -> None:
     members = tuple(
         state.Host(host.name, inventory.remap(host.address, written, subnet), host.zone, host.image) for host in found
     )
-    lab = state.Lab(state.check_name(options.name), subnet, str(path), members)
+    # Disks that were made stay.
+    disky = options.disks or (options.name in state.names() and state.load(options.name).disks)
+    lab = state.Lab(state.check_name(options.name), subnet, str(path), members, disky)
     machine.prepare()
     with faults.locked(lab):
         faults.heal_all(lab)
@@ -137,6 +144,8 @@ def _up(options: argparse.Namespace) -> None:
             complete = beside.submit(inventory.write_complete, lab)
             hosts.up(lab)
         complete.result()
+        if lab.disks:
+            disks.make(lab, groups)
     machine.say(f"{lab.name} is up after {time.monotonic() - started:.1f} s")
     machine.say(f"use it: ansible-playbook -i {os.path.relpath(path)} -i {os.path.relpath(overlay)} playbooks/site.yml")
 

@@ -36,13 +36,15 @@ class StepError(Exception):
 class Cluster:
     """A profile, by the name of its example inventory, in the lab ``name``.
 
-    ``subnet`` is a /24 and ``image`` the operating system of all hosts; ``None`` is what the inventory says.
+    ``subnet`` is a /24 and ``image`` the operating system of all hosts; ``None`` is what the inventory says. ``disks``:
+    databases have disks of their own.
     """
 
     profile: str
     name: str = "lab"
     subnet: str | None = None
     image: str | None = None
+    disks: bool = False
 
     @classmethod
     def running(cls, name: str) -> Self:
@@ -112,6 +114,7 @@ def prepare(cluster: Cluster) -> dict[str, float]:
     up = [sys.executable, "-m", "lab", "up", "--name", cluster.name, "--inventory", str(cluster.inventory)]
     for option, value in (("--subnet", cluster.subnet), ("--image", cluster.image)):
         up += [option, value] if value else []
+    up += ["--disks"] if cluster.disks else []
     wheels = state.cache_root() / "artifacts" / "wheels"
     return {
         "hosts": stream("Hosts: one container for each host of the inventory", up, logs / "up.log"),
@@ -180,8 +183,11 @@ def main() -> int:
     parser.add_argument("--name", default="lab", help="name of the lab")
     parser.add_argument("--subnet", help="a /24 instead of the one of the inventory")
     parser.add_argument("--image", help="operating system of all hosts instead of that of the inventory: debian-12")
+    parser.add_argument(
+        "--disks", action="store_true", help="data of databases on disks of their own, which can be full"
+    )
     options = parser.parse_args()
-    cluster = Cluster(options.profile, options.name, options.subnet, options.image)
+    cluster = Cluster(options.profile, options.name, options.subnet, options.image, options.disks)
     try:
         seconds = prepare(cluster) | deploy(cluster)
         seconds["flow"] = stream(

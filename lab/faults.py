@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import delay, hosts, machine, network
+from lab import delay, disks, hosts, machine, network
 from lab.expired import expired
 from lab.machine import LabError, podman
 from lab.state import REPOSITORY, Host, Lab
@@ -44,8 +44,8 @@ class Fault:
     """One active fault. ``others`` are the far side of a one-way cut; times are seconds since the epoch.
 
     ``token`` tells it from a later fault of the same name; ``delay`` holds (milliseconds, jitter, loss in percent).
-    ``process`` says what of the hosts is meant when not all of them is, as in :func:`_signal`, and ``file`` is one on
-    them.
+    ``process`` says what of the hosts is meant when not all of them is, as in :func:`_signal`, and ``file`` is a file
+    or a directory on them.
     """
 
     name: str
@@ -103,7 +103,7 @@ def inject(lab: Lab, fault: Fault) -> None:
         LabError: a host that should die or freeze does not run.
     """
     heal_expired(lab)
-    if fault.kind in ("kill", "pause", "pause-process", "names", "certificate"):
+    if fault.kind in ("kill", "pause", "pause-process", "names", "certificate", "disk"):
         _must_run(lab, fault.hosts)
     previous = next((old for old in active(lab) if old.name == fault.name), None)
     if previous:
@@ -273,6 +273,16 @@ def _renew(lab: Lab, fault: Fault) -> None:
             kept.unlink()
 
 
+def _fill(lab: Lab, fault: Fault) -> None:
+    for host in _members(lab, fault.hosts):
+        disks.fill(lab, host, fault.file)
+
+
+def _free(lab: Lab, fault: Fault) -> None:
+    for host in _members(lab, fault.hosts):
+        disks.free(lab, host, fault.file)
+
+
 def _put(lab: Lab, host: Host, file: str, content: bytes) -> None:
     """Write a file of a host that runs; owner and mode stay."""
     podman("exec", "--interactive", lab.container(host), "sh", "-c", f"cat > '{file}'", stdin=content)
@@ -355,6 +365,7 @@ _INJECT: dict[str, Callable[[Lab, Fault], None]] = {
     "latency": _delay,
     "names": _forget_names,
     "certificate": _expire,
+    "disk": _fill,
 }
 _HEAL: dict[str, Callable[[Lab, Fault], None]] = {
     "kill": _heal_hosts,
@@ -365,6 +376,7 @@ _HEAL: dict[str, Callable[[Lab, Fault], None]] = {
     "latency": _undelay,
     "names": _recall_names,
     "certificate": _renew,
+    "disk": _free,
 }
 
 

@@ -26,12 +26,13 @@ class Host:
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab: its name, its /24 subnet, the inventory it was made from and its hosts."""
+    """A lab: name, /24 subnet, the inventory it was made from, hosts; ``disks``: databases have disks of their own."""
 
     name: str
     subnet: str
     inventory: str
     hosts: tuple[Host, ...] = field(default=())
+    disks: bool = False
 
     @property
     def directory(self) -> Path:

@@ -233,8 +233,9 @@ class View:
         for host in self.members("temporal_workers"):
             pattern = f"temporal-sdk-worker@{name}-*.service"
             for unit in self.on(host, f"systemctl list-unit-files --no-legend '{pattern}' | cut -d' ' -f1").split():
-                number = unit.removesuffix(".service").rpartition("-")[2]
-                found.append(Worker(host, unit, f"{name}@{host}#{number}"))
+                instance = unit.removeprefix(f"temporal-sdk-worker@{name}-").removesuffix(".service")
+                build, _, number = instance.rpartition("-")
+                found.append(Worker(host, unit, f"{name}:{build}@{host}#{number}"))
         return found
 
     @cached_property

@@ -8,12 +8,14 @@ that was acknowledged is demanded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
 
 # isort: split
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import COMPLETE
+
+from lab.disks import DIRECTORIES
 
 BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES, NAMES = (
     "balancers",
@@ -27,6 +29,8 @@ BALANCERS, SERVERS, POSTGRESQL, ETCD, CASSANDRA, WORKERS, ZONES, NAMES = (
 )
 PROFILES = ("basic", "ha_postgresql", "ha_cassandra")
 HIGHLY_AVAILABLE = PROFILES[1:]
+FILL = "fill-disk"
+GROUPS = {POSTGRESQL: "postgresql", CASSANDRA: "cassandra"}
 # What a process needs to be started again and found by its peers, with air.
 PROCESS_SECONDS = 20
 # What peers need to notice a silent host (14 s) and to take over from it.
@@ -46,7 +50,8 @@ class Case:
     ``command``: of the lab; the victims follow it. ``process``: what of the victims dies or hangs, when it is not the
     whole host. ``options``: more words of the command. ``targets``: seconds by profile. ``seconds``: how long the fault
     lasts before it is healed. ``stops``: profiles in which the victim is a single point of failure, so that nothing
-    goes on before it is back.
+    goes on before it is back. ``then``: whose hosts die, of :mod:`tests.chaos.victims`, while the cluster recovers from
+    the first fault, that is right after its end and for as long.
     """
 
     name: str
@@ -59,6 +64,12 @@ class Case:
     process: str = ""
     options: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
+    then: str = ""
+
+    @property
+    def second(self) -> Case:
+        """The fault that comes while the cluster recovers from this one."""
+        return replace(self, command="kill-host", victims=self.then, process="", options=(), then="")
 
     @property
     def counted(self) -> tuple[str, ...]:
@@ -97,6 +108,12 @@ def hung(
     return Case(name, tier, title, "pause-process", victims, dict.fromkeys(profiles, 20), DATABASE_SECONDS, process)
 
 
+def full(name: str, tier: str, title: str, victims: str, targets: Mapping[str, float | None]) -> Case:
+    """Return the case of a disk with data of a tier on which nothing more can be written."""
+    options = ("--directory", DIRECTORIES[GROUPS[tier]])
+    return Case(name, tier, title, FILL, victims, targets, DATABASE_SECONDS, options=options)
+
+
 # A whole cluster on three hosts and a database: each of them is balancer, Temporal server and host of workers at once.
 ON_BASIC: Mapping[str, float | None] = {"basic": 3}
 NO_TARGET: Mapping[str, float | None] = {"basic": None}
@@ -115,6 +132,7 @@ CASES = (
     ),
     Case("two-balancer-hosts", BALANCERS, "hosts of two balancers die", "kill-host", "two_balancers", both(1), 30),
     killed("balancer-killed", BALANCERS, "HAProxy is killed", HOLDER, everywhere(1), "haproxy-edge.service"),
+    killed("keepalived-killed", BALANCERS, "keepalived is killed", HOLDER, everywhere(1), "keepalived.service"),
     hung("balancer-hung", BALANCERS, "HAProxy hangs", HOLDER, "haproxy-edge.service"),
     Case("server-host", SERVERS, "host of a server dies", "kill-host", SERVER, everywhere(3), HOST_SECONDS),
     Case(
@@ -126,6 +144,7 @@ CASES = (
         both(3),
         HOST_SECONDS,
     ),
+    Case("servers-but-one", SERVERS, "all hosts but one die", "kill-host", "servers_but_one", both(None), HOST_SECONDS),
     killed("frontend-killed", SERVERS, "frontend is killed", SERVER, everywhere(3), "temporal-frontend.service"),
     killed("history-killed", SERVERS, "history is killed", SERVER, everywhere(3), "temporal-history.service"),
     killed("matching-killed", SERVERS, "matching is killed", SERVER, everywhere(3), "temporal-matching.service"),
@@ -150,12 +169,37 @@ CASES = (
         DATABASE_SECONDS,
         stops=("basic",),
     ),
+    killed("patroni-killed", POSTGRESQL, "Patroni of the primary is killed", PRIMARY, both(5), "patroni.service"),
     hung("primary-hung", POSTGRESQL, "Patroni and PostgreSQL of the primary hang", PRIMARY, "patroni.service"),
+    full("primary-disk-full", POSTGRESQL, "disk of the primary is full", PRIMARY, both(None)),
+    Case(
+        "primary-then-server",
+        POSTGRESQL,
+        "host of the primary dies, and that of a Temporal server while it recovers",
+        "kill-host",
+        PRIMARY,
+        both(None),
+        HOST_SECONDS,
+        then=SERVER,
+    ),
     Case("replica-host", POSTGRESQL, "host of a synchronous replica dies", "kill-host", "replica", both(None), 30),
     killed("etcd-leader-killed", ETCD, "leader is killed", "etcd_leader", both(None), "etcd.service"),
     hung("etcd-leader-hung", ETCD, "leader hangs", "etcd_leader", "etcd.service"),
+    hung("etcd-majority-hung", ETCD, "a majority hangs", "etcd_majority", "etcd.service"),
     Case("node-host", CASSANDRA, "host of a node dies", "kill-host", "node", ON_CASSANDRA, HOST_SECONDS),
+    killed("node-killed", CASSANDRA, "Cassandra is killed", "node", ON_CASSANDRA, "cassandra.service"),
+    full("node-disk-full", CASSANDRA, "disk of a node is full", "node", {"ha_cassandra": None}),
     Case("two-node-hosts", CASSANDRA, "both nodes of a zone die", "kill-host", "nodes_of_a_zone", ON_CASSANDRA, 30),
+    Case(
+        "node-then-another",
+        CASSANDRA,
+        "host of a node dies, and that of one in another zone while it recovers",
+        "kill-host",
+        "node",
+        ON_CASSANDRA,
+        HOST_SECONDS,
+        then="node_of_another_zone",
+    ),
     Case("node-cut", CASSANDRA, "a node is silently cut off", "cut-host", "node", ON_CASSANDRA, HOST_SECONDS),
     Case(
         "node-hung",
@@ -222,7 +266,6 @@ CASES = (
 
 # Faults of the list that a lab of containers cannot make, and why.
 NOT_MADE = {
-    "a disk is full": "hosts of the lab share the disk of the machine: to fill that of one is to fill those of all",
     "a clock steps": "containers have the clock of the machine: its step is one of all hosts, and of the judge",
 }
 

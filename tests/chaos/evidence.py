@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lab import faults, hosts, network
+from lab.disks import BALLAST
 from lab.state import Host
 from lab.view import View, ViewError
-from tests.chaos.cases import Case
+from tests.chaos.cases import FILL, Case
 
 PINGS, PING_SECONDS = 3, 2
 ECHOES = 5
@@ -63,6 +64,13 @@ def finds(view: View, host: str, name: str) -> bool:
 def is_valid(view: View, host: str, file: str) -> bool:
     """Tell whether the certificate in a file of a host is one whose time is not over."""
     return view.on(host, f"openssl x509 -checkend 0 -noout -in '{file}' >/dev/null && echo valid || true") != ""
+
+
+def is_full(view: View, host: str, directory: str) -> bool:
+    """Tell whether a disk was filled: a hundredth may have become free again by what a database deletes."""
+    left, size = view.on(host, f"df --output=avail,size {directory} | tail -n 1").split()
+    ballast = view.on(host, f"ls {directory}/{BALLAST} 2>/dev/null || true")
+    return ballast != "" and int(left) * 100 < int(size)
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,8 @@ class Watch:
             return [name for name, other in others.items() if finds(self.view, name, other)]
         if kind == "expire-certificate":
             return [host.name for host in self.hosts if is_valid(self.view, host.name, self.case.options[1])]
+        if kind == FILL:
+            return [host.name for host in self.hosts if not is_full(self.view, host.name, self.case.options[1])]
         raise FaultError(f"nobody can tell whether {kind} happened")
 
     def check(self, moment: str) -> None:

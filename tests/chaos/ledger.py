@@ -23,14 +23,15 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads, WorkflowExecution, WorkflowType
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, TimeoutType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
@@ -41,8 +42,9 @@ from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
 )
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Replayer
 
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
 
@@ -54,7 +56,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._timeline import
 from lab import state
 from lab.end import leave
 from lab.load import beside
-from lab.sample import model
+from lab.sample import model, workflows
 from lab.view import View
 from tests.chaos.record import Record
 from tests.chaos.verdict import Seen, Verdict, completions, judge, table
@@ -86,8 +88,12 @@ class Ledger:
     verdict: Verdict = field(default_factory=Verdict)
     # Every workflow of the load that exists afterwards, by its id.
     seen: dict[str, Seen] = field(default_factory=dict)
+    # Their histories at the last look.
+    histories: dict[str, WorkflowHistory] = field(default_factory=dict)
     # Whether nobody wants to know any more.
     abandoned: bool = False
+    # How long a device takes for its change.
+    device_seconds: float = model.Device("any").seconds
 
     @property
     def table(self) -> str:
@@ -103,6 +109,11 @@ class Ledger:
     def completions(self) -> list[Call]:
         """The ends of the acknowledged workflows, as calls that began with their start."""
         return completions(self.record.calls(), self.seen)
+
+    @property
+    def waited(self) -> list[str]:
+        """The workflows of which a task was left to its timeout."""
+        return [name for name, workflow in self.seen.items() if workflow.timeouts]
 
     def of(self, flavour: str) -> list[Call]:
         """Return the calls of one client."""
@@ -160,7 +171,7 @@ class Teller:
             workflow_id=name,
             workflow_type=WorkflowType(name=WORKFLOW),
             task_queue=TaskQueue(name=self.task_queue),
-            input=await self.payloads(change_of(name, held)),
+            input=await self.payloads(change_of(name, held, self.ledger.device_seconds)),
             request_id=str(uuid.uuid4()),
             **common,
         )
@@ -214,19 +225,20 @@ async def steadily(what: Callable[[int], Awaitable[None]], per_second: float, st
     await asyncio.gather(*begun)
 
 
-def change_of(name: str, held: bool) -> model.Change:
-    """Return the input of the workflow ``name``, from which its right result follows."""
-    return model.Change(name, vlan=7, devices=[model.Device("switch-1")], hold=held)
+def change_of(name: str, held: bool, seconds: float = Ledger.device_seconds) -> model.Change:
+    """Return the input of the workflow ``name``, from which its right result follows, however long it takes."""
+    return model.Change(name, vlan=7, devices=[model.Device("switch-1", seconds=seconds)], hold=held)
 
 
-async def look(client: Client, name: str, runs: int) -> Seen | None:
-    """Return the workflow ``name`` as its history tells, ``None`` when there is none."""
+async def look(client: Client, ledger: Ledger, name: str, runs: int) -> Seen | None:
+    """Return the workflow ``name`` as its history tells, which is kept; ``None`` when there is none."""
     try:
         history = await client.get_workflow_handle(name).fetch_history()
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             return None
         raise
+    ledger.histories[name] = history
     ended, signals, outcome = [], Counter(), None
     for event in history.events:
         if event.event_type in ENDINGS:
@@ -241,7 +253,27 @@ async def look(client: Client, name: str, runs: int) -> Seen | None:
     first = history.events[0].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
     last = history.events[-1]
     closed = last.event_time.ToNanoseconds() / 1e9 if ended else None
-    return Seen(runs, tuple(ended), right, signals, whole and first, closed)
+    return Seen(runs, tuple(ended), right, signals, whole and first, closed, sum(map(has_timed_out, history.events)))
+
+
+def timeout_of(event: HistoryEvent) -> str:
+    """Return which kind of task waited for which timeout until its time was over; empty when none did.
+
+    Of an activity that is tried again, the history has the last attempt alone, with what became of the one before.
+    """
+    if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+        return f"workflow task, {TimeoutType.Name(event.workflow_task_timed_out_event_attributes.timeout_type)}"
+    failure = event.activity_task_started_event_attributes.last_failure
+    if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+        failure = event.activity_task_timed_out_event_attributes.failure
+    elif not failure.HasField("timeout_failure_info"):
+        return ""
+    return f"activity task, {TimeoutType.Name(failure.timeout_failure_info.timeout_type)}"
+
+
+def has_timed_out(event: HistoryEvent) -> bool:
+    """Tell whether an event says that a task was given to a worker, or waited for one, until its time was over."""
+    return timeout_of(event) != ""
 
 
 async def look_at_all(client: Client, ledger: Ledger) -> tuple[dict[str, Seen], int]:
@@ -253,7 +285,7 @@ async def look_at_all(client: Client, ledger: Ledger) -> tuple[dict[str, Seen], 
 
     async def one(name: str) -> tuple[str, Seen | None]:
         async with lanes:
-            return name, await look(client, name, runs[name])
+            return name, await look(client, ledger, name, runs[name])
 
     found = await asyncio.gather(*(one(name) for name in sorted(names)))
     counted = await client.workflow_service.count_workflow_executions(
@@ -261,6 +293,21 @@ async def look_at_all(client: Client, ledger: Ledger) -> tuple[dict[str, Seen], 
         retry=True,
     )
     return {name: seen for name, seen in found if seen is not None}, counted.count
+
+
+async def replay_problems(histories: Iterable[WorkflowHistory]) -> list[str]:
+    """Return which of the histories the code of the workflow cannot have made."""
+
+    async def one_by_one() -> AsyncIterator[WorkflowHistory]:
+        for history in histories:
+            yield history
+
+    async with Replayer(workflows=[workflows.ConfigureNetwork]).workflow_replay_iterator(one_by_one()) as results:
+        return [
+            f"{result.history.workflow_id} does not replay: {result.replay_failure}"
+            async for result in results
+            if result.replay_failure
+        ]
 
 
 async def settle(client: Client, ledger: Ledger, task_queue: str) -> Verdict:
@@ -304,6 +351,9 @@ async def keep(
     await asyncio.gather(*(teller.run(per_second, pulses, stop) for teller in tellers))
     if not ledger.abandoned:
         ledger.verdict = await asyncio.wait_for(settle(patient, ledger, queue), QUIET_SECONDS + NO_ANSWER_SECONDS)
+        # Whoever takes over an open workflow replays its history, which has to be one that the code can have made.
+        replayed = replay_problems(ledger.histories.values())
+        ledger.verdict.wrong.extend(await asyncio.wait_for(replayed, NO_ANSWER_SECONDS))
 
 
 @contextlib.contextmanager
@@ -313,12 +363,13 @@ def ledger(
     per_second: float = PER_SECOND,
     flavours: Sequence[str] = (RETRYING, SINGLE),
     pulses: float = 0,
+    device_seconds: float = Ledger.device_seconds,
 ) -> Iterator[Ledger]:
     """Keep the clients busy while the body runs, ``per_second`` workflows each; afterwards there is a verdict.
 
     With ``pulses`` each client asks so often a second how its first workflow is, which finds gaps that are shorter.
     """
-    made = Ledger(Record(path))
+    made = Ledger(Record(path), device_seconds=device_seconds)
     with beside(lambda stop: keep(view, made, per_second, stop, flavours, pulses)):
         try:
             yield made

@@ -138,11 +138,11 @@ def bites(control: controls.Control, profile: str, runs: Sequence[Run]) -> list[
     head = [f"`{profile}`", control.title, f"{case.tier}: {case.title}"]
     if not runs:
         return [*head, NOT_MEASURED, ""]
-    said = [shortcomings(case, run.result) for run in runs]
+    judged = [(shortcomings(case, run.result), run.result.stopped) for run in runs]
     return [
         *head,
-        "; ".join(dict.fromkeys(words for of_one in said for words in of_one)) or "nothing",
-        "yes" if all(controls.bitten(control, of_one) for of_one in said) else "**no**",
+        "; ".join(dict.fromkeys(words for of_one, _ in judged for words in of_one)) or "nothing",
+        "yes" if all(controls.bitten(control, *one) for one in judged) else "**no**",
     ]
 
 
@@ -261,7 +261,7 @@ def page(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> str:
             f"<p>Failed calls are those of three clients: {PATIENT}, {RETRYING}, {SINGLE}. The gap is the longest time",
             "between two acknowledged starts (balancers: or questions; workers: between two ends of workflows)",
             "that one of the first two saw. Bars are",
-            "calls by the second in which they ended: blue ones succeeded, orange ones failed.</p>",
+            "calls by the moment in which they ended: blue ones succeeded, those of other colours failed.</p>",
             *parts,
             "</body></html>\n",
         ]

@@ -26,7 +26,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -44,7 +44,7 @@ from lab.end import leave
 from lab.machine import LabError
 from lab.view import View, ViewError
 from tests.chaos import controls
-from tests.chaos.cases import PROFILES, Case, find, of_profile
+from tests.chaos.cases import FILL, PROFILES, Case, find, of_profile
 from tests.chaos.controls import Control
 from tests.chaos.evidence import FaultError, traces, watch
 from tests.chaos.ledger import Ledger, ledger
@@ -124,16 +124,32 @@ def heal(name: str) -> None:
 
 @dataclass(frozen=True)
 class Broken:
-    """A fault that is over: its victims, its time, and whether the command line was told meanwhile that it started."""
+    """A fault that is over: its victims, its time, whether the command line could start a workflow, and its command."""
 
     victims: list[str]
     began: float
     ended: float
     started: bool
+    command: str
 
 
 def broken_for(case: Case, view: View, books: Ledger, cli: Cli, control: Control | None = None) -> Broken:
     """Make the fault of a case and heal it; ``control`` says what comes before it."""
+    first = made(case, view, books, cli, control)
+    if not case.then:
+        return first
+    # The workflow that the command line starts during the first is the one that is looked at afterwards.
+    second = made(case.second, view, books, cli)
+    return replace(
+        first,
+        victims=first.victims + second.victims,
+        ended=second.ended,
+        command=f"{first.command}, then {second.command}",
+    )
+
+
+def made(case: Case, view: View, books: Ledger, cli: Cli, control: Control | None = None) -> Broken:
+    """Make one fault and heal it, see :func:`broken_for`."""
     victims = CHOICES[case.victims](view)
     words = case.words(victims)
     watched = watch(view, case, victims)
@@ -158,7 +174,7 @@ def broken_for(case: Case, view: View, books: Ledger, cli: Cli, control: Control
     books.record.mark("healed")
     if left := traces(view):
         raise FaultError(f"left behind: {', '.join(left)}")
-    return Broken(victims, began, ended, told)
+    return Broken(victims, began, ended, told, " ".join(words))
 
 
 def run_case(
@@ -190,7 +206,7 @@ def run_case(
             case=case.name,
             profile=profile,
             started=time.strftime("%Y-%m-%dT%H:%M:%SZ", started),
-            command=" ".join(case.words(broken.victims)),
+            command=broken.command,
             victims=broken.victims,
             held_seconds=round(broken.ended - broken.began, 1),
             per_second=PER_SECOND[profile],
@@ -279,13 +295,24 @@ def commit(inventory: str) -> str:
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
-def schedule(options: argparse.Namespace) -> list[Case]:
-    """Return the cases in the order in which they are to be run: all of them once before any runs again."""
+def schedule(options: argparse.Namespace, disks: bool) -> list[Case]:
+    """Return the cases in the order in which they are to be run: all of them once before any runs again.
+
+    ``disks``: databases have disks of their own. Where they have none, cases that fill one are left out, with a word.
+
+    Raises:
+        KeyError: there is no such case, or it is asked for by name and left out.
+    """
+    possible = [case for case in of_profile(options.profile) if disks or case.command != FILL]
+    if left_out := [case.name for case in of_profile(options.profile) if case not in possible]:
+        if asked := sorted(set(left_out).intersection(options.case or [])):
+            raise KeyError(f"{', '.join(asked)}: databases have no disks of their own: make lab DISKS=1")
+        said(f"left out, because databases have no disks of their own (make lab DISKS=1): {', '.join(left_out)}")
     if options.random:
         seed = options.seed or secrets.token_hex(4)
         print(f"--random {options.random} --seed {seed} draws these cases again", flush=True)
-        return random.Random(seed).choices(of_profile(options.profile), k=options.random)
-    names = options.case or [case.name for case in of_profile(options.profile)]
+        return random.Random(seed).choices(possible, k=options.random)
+    names = options.case or [case.name for case in possible]
     return [find(options.profile, name) for name in names] * options.runs
 
 
@@ -327,7 +354,7 @@ def run_control(control: Control, profile: str, name: str, directory: Path) -> i
     result, chart = run_case(case, profile, view, control)
     path = write(result, chart, directory / control.name)
     wrong = shortcomings(case, result)
-    seen = controls.bitten(control, wrong)
+    seen = controls.bitten(control, wrong, result.stopped)
     said(f"   {'; '.join(wrong) or 'as it must be'}; {os.path.relpath(path)}")
     said("   the judge bites" if seen else f"   the judge does not bite: expected {' or '.join(control.expected)}")
     said(f"   {name} is weakened for good: python -m lab down --name {name}")
@@ -407,7 +434,7 @@ def act(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if weakness := controls.weakness(state.load(options.running)):
         parser.error(f"{options.running} was weakened by the control {weakness}: take it down")
     try:
-        cases = schedule(options)
+        cases = schedule(options, state.load(options.running).disks)
         control = controls.find(options.profile, options.control) if options.control else None
     except KeyError as error:
         parser.error(error.args[0])

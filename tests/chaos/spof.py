@@ -32,8 +32,16 @@ class Part:
 
 PARTS = (
     Part("what decides what runs next: scheduler; host of a Temporal server", "scheduler", "server-host"),
-    Part("what hands tasks to workers: Redis; matching service", "broker", "matching-killed"),
-    Part("the database: of Airflow; host of the PostgreSQL primary", "database", "primary-host"),
+    Part(
+        "what hands tasks to workers: Redis, away for a minute; matching service, killed and started again by systemd",
+        "broker",
+        "matching-killed",
+    ),
+    Part(
+        "the database: of Airflow; host of the PostgreSQL primary, which serves searches alone on `ha_cassandra`",
+        "database",
+        "primary-host",
+    ),
     Part("both Cassandra nodes of a zone", "", "two-node-hosts"),
     Part("workers: the only one of a queue; all hosts but one", "worker", "workers-but-one"),
     Part("host of the address that clients use", "", "vip-holder-host"),

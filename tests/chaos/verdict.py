@@ -18,7 +18,7 @@ class Seen:
     ``runs``: executions with its id. ``ended``: the terminal events of its history, by their names. ``right``: its
     result is the one of its input. ``signals``: how often its history has each token. ``whole``: the events of its
     history are numbered without a gap, and the first is its start. ``closed``: when it ended, in seconds of the wall
-    clock.
+    clock. ``timeouts``: how many of its tasks nobody ended before their time was over.
     """
 
     runs: int
@@ -27,6 +27,7 @@ class Seen:
     signals: Mapping[str, int]
     whole: bool
     closed: float | None = None
+    timeouts: int = 0
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ def server_of_most_clients(view: View) -> list[str]:
     return [counts.most_common(1)[0][0]]
 
 
+def servers_but_one(view: View) -> list[str]:
+    """All Temporal servers but the last."""
+    return view.members("temporal_servers")[:-1]
+
+
 def holder_and_server(view: View) -> list[str]:
     """The balancer that has the virtual address, and the server that most clients are connected to."""
     return vip_holder(view) + server_of_most_clients(view)
@@ -71,9 +76,23 @@ def etcd_leader(view: View) -> list[str]:
     return leaders
 
 
+def etcd_majority(view: View) -> list[str]:
+    """The member of etcd that leads, and as many others as it needs to decide anything."""
+    [leader] = etcd_leader(view)
+    members = view.members("etcd")
+    others = [member for member in members if member != leader]
+    return [leader, *others[: len(members) // 2]]
+
+
 def node(view: View) -> list[str]:
     """A node of Cassandra that is no seed of its zone where there is one."""
     return [view.members("cassandra")[-1]]
+
+
+def node_of_another_zone(view: View) -> list[str]:
+    """A node of Cassandra that stands in another zone than :func:`node`."""
+    zone = view.lab.host(node(view)[0]).zone
+    return [host for host in view.members("cassandra") if view.lab.host(host).zone != zone][-1:]
 
 
 def nodes_of_a_zone(view: View) -> list[str]:
@@ -115,11 +134,14 @@ CHOICES = {
         vip_holder,
         two_balancers,
         server_of_most_clients,
+        servers_but_one,
         holder_and_server,
         database_primary,
         replica,
         etcd_leader,
+        etcd_majority,
         node,
+        node_of_another_zone,
         nodes_of_a_zone,
         workers_but_one,
         zone_of_primary,

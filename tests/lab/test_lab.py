@@ -263,6 +263,24 @@ def test_names_are_forgotten_and_recalled() -> None:
     assert on("host-b", "getent hosts host-a").returncode == 0
 
 
+def test_a_disk_is_full_and_free_again_and_one_of_the_machine_is_not_filled() -> None:
+    def writes() -> bool:
+        return on("host-c", "head --bytes=64K /dev/zero >/mnt/file").returncode == 0
+
+    refused = lab("fill-disk", "host-c", "--directory", "/mnt")
+    assert refused.returncode == 1
+    assert "/mnt is on the disk of the machine" in refused.stderr
+    assert faults.active(state.load(FIRST)) == []
+    on("host-c", "mount -t tmpfs -o size=4M lab /mnt")
+    assert writes()
+    on("host-c", "rm /mnt/file")
+    must("fill-disk", "host-c", "--directory", "/mnt")
+    assert not writes()
+    must("heal")
+    assert writes()
+    on("host-c", "umount /mnt")
+
+
 def test_faults_heal_although_the_command_that_made_them_is_killed() -> None:
     command = [sys.executable, "-m", "lab", "kill-az", "--name", FIRST, "c", "--for", "5"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as injecting:

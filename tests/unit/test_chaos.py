@@ -76,9 +76,15 @@ def shown(runs: list[Run]) -> dict[str, str]:
 def test_names_of_cases_are_unique_and_their_victims_can_be_chosen() -> None:
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
-    assert {case.victims for case in CASES} == set(CHOICES)
+    assert {chosen for case in CASES for chosen in (case.victims, case.then) if chosen} == set(CHOICES)
     assert {profile for case in CASES for profile in case.targets} == set(PROFILES)
     assert set(HEADLINES) <= set(names)
+
+
+def test_a_second_fault_is_the_death_of_other_hosts_for_as_long() -> None:
+    [case] = [case for case in CASES if case.name == "primary-then-server"]
+    assert case.second.words(["temporal-a"]) == ["kill-host", "temporal-a"]
+    assert (case.second.victims, case.second.seconds, case.second.then) == (case.then, case.seconds, "")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

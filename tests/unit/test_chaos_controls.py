@@ -116,7 +116,13 @@ def test_no_balancer_checks_any_server() -> None:
     [(["lost 3"], True), (["disputed 1", "longest gap 40.0 s"], True), (["longest gap 40.0 s"], False), ([], False)],
 )
 def test_a_control_demands_what_its_weakness_must_show(said: list[str], bites: bool) -> None:
-    assert bitten(ASYNCHRONOUS, said) is bites
+    assert bitten(ASYNCHRONOUS, said, stopped=False) is bites
+
+
+def test_a_gap_that_ends_before_its_fault_is_not_what_a_single_etcd_shows() -> None:
+    control = find("ha_postgresql", "one-etcd-member")
+    assert bitten(control, ["longest gap 50.0 s"], stopped=True)
+    assert not bitten(control, ["longest gap 26.5 s"], stopped=False)
 
 
 @pytest.fixture
@@ -167,4 +173,4 @@ def test_a_part_of_the_workflows_that_stands_still_is_seen_in_the_slowest_call()
     result = changed(RESULT, profile="ha_cassandra", case="node-host", clients=slow)
     said = run.shortcomings(find_case("ha_cassandra", "node-host"), result)
     assert said == ["slowest call 32.5 s, target 10 s and 2 s to ask again"]
-    assert bitten(control, said)
+    assert bitten(control, said, stopped=False)

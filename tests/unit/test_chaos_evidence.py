@@ -31,6 +31,8 @@ class Fake:
         # Whose names or certificates are gone, and how far others are.
         self.without: set[str] = set()
         self.milliseconds: dict[str, float] = {}
+        # How much of a disk of 1000 blocks is left where it was filled.
+        self.left: dict[str, int] = {}
 
     def on(self, host: str, command: str) -> str:
         """Answer what the module asks."""
@@ -38,6 +40,10 @@ class Fake:
             return f"rtt min/avg/max/mdev = {self.milliseconds.get(host, 0.1)}/60.2/70.1/0.1 ms\n"
         if command.startswith(("timeout", "openssl")):
             return "" if host in self.without else "so it is\n"
+        if command.startswith("df"):
+            return f"{self.left.get(host, 500)} 1000\n"
+        if command.startswith("ls"):
+            return "/var/lib/postgresql/.lab-ballast\n" if host in self.left else ""
         if command.startswith("ping"):
             address = command.partition(" >")[0].split()[-1]
             return "silent\n" if (host, address) in self.silent else "heard\n"
@@ -107,6 +113,18 @@ def test_what_does_not_run_cannot_be_killed() -> None:
     for name, process in (("primary-killed", "postgres"), ("etcd-leader-killed", "etcd.service")):
         with pytest.raises(FaultError, match=f"{process} does not run on db-a"):
             watch(view, case(name), ["db-a"])
+
+
+def test_a_disk_is_full_when_a_hundredth_of_it_is_left_and_the_lab_filled_it() -> None:
+    view = Fake()
+    watched = watch(view, case("primary-disk-full"), ["db-a"])
+    with pytest.raises(FaultError, match="fill-disk was not on db-a"):
+        watched.check("")
+    view.left["db-a"] = 9
+    watched.check("")
+    view.left["db-a"] = 10
+    with pytest.raises(FaultError, match="fill-disk was not on db-a"):
+        watched.check("")
 
 
 def test_a_zone_is_dead_when_each_of_its_hosts_is(power: dict[str, str]) -> None:

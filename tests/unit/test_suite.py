@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.run import LINES_OF_A_TASK, REASONS, reasons
+from tests.run import DIGEST_LINES, LINES_OF_A_TASK, REASONS, Outcome, Step, digest, reasons
 
 OF_MOLECULE = (
     "\x1b[36mINFO    \x1b[0m \x1b[32metcd\x1b[0m ➜ \x1b[33mconverge\x1b[0m: Executing\n"
@@ -36,3 +36,25 @@ def test_the_last_reasons_are_told() -> None:
     log = "".join(f"E   {number}\n" for number in range(REASONS + 5))
     assert reasons(log)[0] == "E   5"
     assert len(reasons(log)) == REASONS
+
+
+def outcome(name: str, code: int, *why: str) -> Outcome:
+    return Outcome(Step(name, ("true",), "check"), code, 1.0, "", why)
+
+
+def test_the_end_names_every_step_that_failed_and_why() -> None:
+    etcd = outcome("molecule etcd", 1, "[ERROR]: Task failed: first", *map(str, range(REASONS)), "ERROR    etcd")
+    cluster = outcome("cluster basic", 1, "E   assert 1 == 2", "FAILED tests/x.py::test_x - assert 1 == 2")
+    lines = digest([outcome("ruff", 0), etcd, cluster])
+    assert lines[0] == "molecule etcd: [ERROR]: Task failed: first"
+    assert lines[-2] == "cluster basic: FAILED tests/x.py::test_x - assert 1 == 2"
+    assert lines[-1] == "1 passed, 2 failed: molecule etcd, cluster basic"
+    assert len(lines) <= DIGEST_LINES + 1
+
+
+def test_the_end_names_a_step_that_gave_no_reason() -> None:
+    assert digest([outcome("lab", 2)]) == ["lab: no reason was printed", "0 passed, 1 failed: lab"]
+
+
+def test_the_end_of_a_run_that_passed_is_its_count() -> None:
+    assert digest([outcome("ruff", 0)]) == ["1 passed, 0 failed"]
