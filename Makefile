@@ -29,6 +29,7 @@ help: ## List the targets
 	@echo "  PROFILE=basic|three_machines|ha_postgresql|ha_cassandra chooses the inventory of the lab (now: $(PROFILE))."
 	@echo "  LAB=name SUBNET=10.78.0.0/24 make a second one beside it."
 	@echo "  IMAGE=debian-12 makes all its hosts of that release; the inventories say debian-13 but where Cassandra is."
+	@echo "  DISKS=1 gives the data of its databases disks of their own, so that make chaos can fill one."
 
 $(VENV)/.done:
 	@echo "== Tools of the control node (once, about 3 minutes)"
@@ -44,7 +45,7 @@ deps: $(VENV)/.done ## Install what the lab and the tests need
 
 .PHONY: lab
 lab: deps ## Bring up a whole cluster in containers and run a workflow through it
-	@python -m lab.cluster --profile $(PROFILE) --name $(LAB) $(if $(SUBNET),--subnet $(SUBNET)) $(if $(IMAGE),--image $(IMAGE))
+	@python -m lab.cluster --profile $(PROFILE) --name $(LAB) $(if $(SUBNET),--subnet $(SUBNET)) $(if $(IMAGE),--image $(IMAGE)) $(if $(DISKS),--disks)
 
 .PHONY: lab-status
 lab-status: deps ## Show the hosts of the lab

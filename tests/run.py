@@ -35,6 +35,11 @@ REASONS = 40
 REASON = re.compile(r"^(E  |FAILED|ERROR|CRITICAL|fatal:|failed:|\[ERROR\]|flow: error|lab: error)")
 OF_A_TASK = re.compile(r"^(fatal:|failed:|\[ERROR\])")
 LINES_OF_A_TASK = 8
+# Who sees no more than the end of what is printed sees every step that failed, and the first reasons of each.
+DIGEST_LINES = 18
+DIGEST_WIDTH = 220
+# Not the lines of Molecule, which end in the same words and name no reason.
+OF_PYTEST = re.compile(r"^(FAILED|ERROR) \S")
 # Molecule colours what it prints and draws a line at the left of what Ansible prints; so does the lab.
 DECORATION = re.compile(r"\x1b\[[0-9;]*m")
 FRAME = re.compile(r"^ +[│|] ?")
@@ -130,6 +135,18 @@ def reasons(log: str) -> tuple[str, ...]:
     return tuple(line for number, line in enumerate(lines) if number in wanted and line)[-REASONS:]
 
 
+def digest(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the last lines of a run: of each step that failed why, in few words, and how many did."""
+    failed = [outcome for outcome in outcomes if outcome.code != 0]
+    lines = []
+    for outcome in failed:
+        of_pytest = [line for line in outcome.reasons if OF_PYTEST.match(line)]
+        kept = (of_pytest or outcome.reasons)[: max(1, DIGEST_LINES // len(failed))]
+        lines += [f"{outcome.step.name}: {line}"[:DIGEST_WIDTH] for line in kept or ("no reason was printed",)]
+    names = f": {', '.join(outcome.step.name for outcome in failed)}" if failed else ""
+    return [*lines, f"{len(outcomes) - len(failed)} passed, {len(failed)} failed{names}"]
+
+
 def run(step: Step, position: str) -> Outcome:
     """Run one step with its output in a log; show the end of the log when it fails."""
     log = LOGS / f"{step.name.replace(' ', '-')}.log"
@@ -208,14 +225,13 @@ def main() -> int:
     outcomes = run_all(suite)
     if on_hosts:
         remove_former_labs()
-    failed = sum(outcome.code != 0 for outcome in outcomes)
     print(f"\n{table(outcomes, time.monotonic() - started)}")
     print()
     for outcome in outcomes:
         for reason in outcome.reasons:
             print(f"{outcome.step.name}: {reason}")
-    print(f"{len(outcomes) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    print("\n".join(digest(outcomes)))
+    return 1 if any(outcome.code != 0 for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 python -m tests.bench.rolling_restart --name lab                                      every tier, whether due or not
 python -m tests.bench.rolling_restart --name lab --chart restart.svg -e tiers=[etcd]  other wishes for the playbook
 
-Prints the table of the ledger and the seconds of each batch. Nothing is asserted; docs/operations.md has the figures.
+Prints the table of the ledger, what clients saw of each tier, and the seconds of each batch. Nothing is asserted;
+docs/operations.md has the figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import subprocess
@@ -17,6 +19,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+
+# isort: split
+from ansible_collections.zerospof.temporal.plugins.module_utils._calls import Call
 
 from lab import state
 from lab.cluster import Cluster
@@ -30,19 +37,67 @@ SWITCHOVER = re.compile(r"^PLAY \[(?P<label>The leadership moves)\]")
 QUIET_SECONDS = 5
 
 
+@dataclass(frozen=True)
+class Part:
+    """A batch, or the switchover; ``began`` and ``ended`` are seconds of the wall clock."""
+
+    label: str
+    began: float
+    ended: float
+
+    @property
+    def step(self) -> str:
+        """What it is a part of: a tier, or the switchover."""
+        return self.label.partition(",")[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.began
+
+    def __str__(self) -> str:
+        """Return its row for people."""
+        return f"{self.seconds:>6.1f} s  {self.label}"
+
+
 @dataclass
 class Measured:
-    """One run: its exit code, what it printed, and the seconds that each part of it took."""
+    """One run: its exit code, what it printed, and its parts."""
 
     code: int = 0
     output: str = ""
-    parts: list[tuple[str, float]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     seconds: float = 0.0
+
+
+def within(part: Part, calls: Sequence[Call]) -> float:
+    """Return the longest time between acknowledged starts of one client that reaches into ``part``, in seconds."""
+    acked = sorted(call.ended for call in calls if call.kind == "start" and call.acked and call.ended is not None)
+    pairs = itertools.pairwise(acked)
+    return max((end - begin for begin, end in pairs if begin < part.ended and end > part.began), default=0.0)
+
+
+def by_step(parts: Sequence[Part], calls: Sequence[Call]) -> str:
+    """Return what each client saw of each step, for people."""
+    clients = list(dict.fromkeys(call.flavour for call in calls if call.kind == "start"))
+    rows = [f"{'step':<18}  batches  seconds of each  {'  '.join(f'{client}: errors, gap' for client in clients)}"]
+    for step in dict.fromkeys(part.step for part in parts):
+        own = [part for part in parts if part.step == step]
+        durations = [part.seconds for part in own]
+        seen = []
+        for client in clients:
+            its = [call for call in calls if call.flavour == client]
+            gap = max(within(part, its) for part in own)
+            failed = sum(not call.acked and part.began <= call.began < part.ended for call in its for part in own)
+            seen.append(f"{failed:>{len(client) + 8}}, {gap:.1f} s")
+        span = f"{min(durations):.0f} to {max(durations):.0f}"
+        rows.append(f"{step:<18}  {len(own):>7}  {span:>15}  {'  '.join(seen)}")
+    return "\n".join(rows)
 
 
 def run(command: Sequence[str], books: Ledger) -> Measured:
     """Run the playbook, with a mark in the record where each batch begins."""
-    made, began, label = Measured(), time.monotonic(), ""
+    made, began, label = Measured(), time.time(), ""
     since, lines = began, []
     environment = os.environ | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -53,14 +108,14 @@ def run(command: Sequence[str], books: Ledger) -> Measured:
             lines.append(line)
             found = BATCH.match(line) or SWITCHOVER.match(line)
             if found or line.startswith("PLAY RECAP"):
-                now = time.monotonic()
+                now = time.time()
                 if label:
-                    made.parts.append((label, now - since))
+                    made.parts.append(Part(label, since, now))
                 label, since = found["label"] if found else "", now
                 books.record.mark(label or "end of the playbook")
             elif line.startswith("skipping: no hosts matched") and SWITCHOVER.match(f"PLAY [{label}]"):
                 label = ""
-    made.code, made.output, made.seconds = process.returncode, "".join(lines), time.monotonic() - began
+    made.code, made.output, made.seconds = process.returncode, "".join(lines), time.time() - began
     return made
 
 
@@ -68,18 +123,22 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="lab", help="name of the lab (default: lab)")
+    parser.add_argument(
+        "--rate", type=float, default=PER_SECOND, help=f"workflows per second and client ({PER_SECOND:g})"
+    )
     parser.add_argument("--chart", type=Path, help="SVG file to write")
     parser.add_argument("--log", type=Path, help="file for the output of the playbook")
     options, wishes = parser.parse_known_args()
     command = Cluster.running(options.name).playbook("rolling_restart", "-e", "force=true", *wishes)
     with tempfile.TemporaryDirectory() as directory:
-        with ledger(View(state.load(options.name)), Path(directory) / "ledger.sqlite") as books:
+        with ledger(View(state.load(options.name)), Path(directory) / "ledger.sqlite", options.rate) as books:
             time.sleep(QUIET_SECONDS)
             made = run(command, books)
             time.sleep(QUIET_SECONDS)
-        print(f"{PER_SECOND:g} workflows a second and client")
+        print(f"{options.rate:g} workflows a second and client")
         print(books.table)
-        print("\n".join(f"{seconds:>6.1f} s  {label}" for label, seconds in made.parts))
+        print(by_step(made.parts, books.record.calls()))
+        print(*made.parts, sep="\n")
         print(f"{made.seconds:>6.1f} s  all, with code {made.code}")
         if options.chart:
             options.chart.write_text(books.chart, encoding="utf-8")
