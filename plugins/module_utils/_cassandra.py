@@ -338,6 +338,16 @@ def heap_megabytes(memory_megabytes: int, wanted: int = 0) -> int:
     return wanted or min(max(memory_megabytes // 4, LEAST_HEAP_MEGABYTES), LARGEST_HEAP_MEGABYTES)
 
 
+def refuses_login(reason: str) -> bool:
+    """Tell whether the ring knows that a login is wrong, from what the driver says of it.
+
+    To the driver every error that comes while it logs in is a refusal, also that of a node which had no answer from
+    those that hold its users. Only Cassandra's code for bad credentials is one, and not where it could not look:
+    ``PasswordAuthenticator`` and ``ClientState`` of Cassandra 5.0 begin with these words then.
+    """
+    return "code=0100" in reason and "Unable to perform authentication" not in reason
+
+
 def replication(copies: Mapping[str, int]) -> dict[str, str]:
     """Return what ``system_schema.keyspaces`` holds of a keyspace with so many ``copies`` by data centre."""
     return {"class": TOPOLOGY_STRATEGY} | {name: str(number) for name, number in copies.items()}

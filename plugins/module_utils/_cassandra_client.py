@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import time
 import traceback
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import missing_required_lib
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra
 
 try:
     from cassandra import AuthenticationFailed, ConsistencyLevel, DriverException
@@ -52,8 +54,15 @@ Table = tuple[str, str]
 """A table: its keyspace and its name."""
 DEFAULT_LOGIN = ("cassandra", "cassandra")
 """The superuser with which a new ring begins."""
+BOOTSTRAP = {"bootstrap_timeout_seconds": {"type": "int", "default": 0}}
+"""The option of modules that can log in as the superuser with which a new ring begins."""
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 30
+LOGIN_SECONDS = 30
+"""How long a login is tried again of which the ring cannot tell whether it is right."""
+AGREEMENT_SECONDS = 60
+"""How long nodes may take to have the same schema after a change."""
+PAUSE_SECONDS = 1
 
 
 class LoginError(Exception):
@@ -62,6 +71,14 @@ class LoginError(Exception):
 
 class UnreachableError(Exception):
     """None of the addresses answers; the text has the reason of each."""
+
+
+class UndecidedError(UnreachableError):
+    """A node answers, and could not find out whether the password is right."""
+
+
+class AgreementError(Exception):
+    """Nodes have different schemas for too long after a change."""
 
 
 def require_library(module: AnsibleModule) -> None:
@@ -79,17 +96,7 @@ def _tls(module: AnsibleModule) -> ssl.SSLContext | None:
     return context
 
 
-@contextlib.contextmanager
-def session(module: AnsibleModule, login: tuple[str, str] | None = None) -> Iterator[Session]:
-    """Give a session that uses nothing but the addresses of the module, at LOCAL_QUORUM and LOCAL_SERIAL.
-
-    ``login``: user and password instead of those of the module.
-
-    Raises:
-        LoginError: the user is unknown or has another password.
-        UnreachableError: no address answers.
-    """
-    user, password = login or (module.params["login_user"], module.params["login_password"])
+def _login(module: AnsibleModule, user: str, password: str) -> Session:
     addresses: Sequence[str] = module.params["addresses"]
     profile = ExecutionProfile(
         load_balancing_policy=WhiteListRoundRobinPolicy(addresses),
@@ -111,18 +118,65 @@ def session(module: AnsibleModule, login: tuple[str, str] | None = None) -> Iter
         token_metadata_enabled=False,
     )
     try:
+        return cluster.connect()
+    except NoHostAvailable as error:
+        cluster.shutdown()
+        causes = error.errors.values() if isinstance(error.errors, dict) else error.errors
+        answers = [str(cause) for cause in causes if isinstance(cause, AuthenticationFailed)]
+        if any(map(_cassandra.refuses_login, answers)):
+            raise LoginError(f"Cassandra does not accept user {user} with this password") from None
+        reasons = "; ".join(f"{address}: {cause}" for address, cause in error.errors.items()) or str(error)
+        raise (UndecidedError if answers else UnreachableError)(reasons) from None
+
+
+@contextlib.contextmanager
+def session(module: AnsibleModule, login: tuple[str, str] | None = None) -> Iterator[Session]:
+    """Give a session that uses nothing but the addresses of the module, at LOCAL_QUORUM and LOCAL_SERIAL.
+
+    ``login``: user and password instead of those of the module.
+
+    Raises:
+        LoginError: the user is unknown or has another password.
+        UnreachableError: no address answers, or none could look the user up within ``LOGIN_SECONDS``.
+    """
+    user, password = login or (module.params["login_user"], module.params["login_password"])
+    deadline = time.monotonic() + LOGIN_SECONDS
+    while True:
         try:
-            opened = cluster.connect()
-        except NoHostAvailable as error:
-            causes = error.errors.values() if isinstance(error.errors, dict) else error.errors
-            if any(isinstance(cause, AuthenticationFailed) for cause in causes):
-                raise LoginError(f"Cassandra does not accept user {user} with this password") from None
-            raise UnreachableError(
-                "; ".join(f"{address}: {cause}" for address, cause in error.errors.items()) or str(error)
-            ) from None
+            opened = _login(module, user, password)
+            break
+        except UndecidedError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_SECONDS)
+    try:
         yield opened
     finally:
-        cluster.shutdown()
+        opened.cluster.shutdown()
+
+
+def _first_accepted(module: AnsibleModule, stack: contextlib.ExitStack, *, bootstrap: bool) -> Session:
+    """Return a session of the module's login, or of that of a new ring where ``bootstrap`` allows it.
+
+    A ring makes its first user some seconds after its last node has come. Until ``bootstrap_timeout_seconds`` of the
+    module have passed, both are therefore tried again.
+    """
+    deadline = time.monotonic() + module.params.get("bootstrap_timeout_seconds", 0)
+    while True:
+        try:
+            opened = stack.enter_context(session(module))
+            opened.is_bootstrap = False
+            return opened
+        except LoginError:
+            if not bootstrap:
+                raise
+            with contextlib.suppress(LoginError):
+                opened = stack.enter_context(session(module, DEFAULT_LOGIN))
+                opened.is_bootstrap = True
+                return opened
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -139,17 +193,7 @@ def connection(module: AnsibleModule, *, bootstrap: bool | None = None) -> Itera
     require_library(module)
     with contextlib.ExitStack() as stack:
         try:
-            try:
-                opened = stack.enter_context(session(module))
-                opened.is_bootstrap = False
-            except LoginError as refusal:
-                if not bootstrap:
-                    raise
-                try:
-                    opened = stack.enter_context(session(module, DEFAULT_LOGIN))
-                except LoginError:
-                    raise refusal from None
-                opened.is_bootstrap = True
+            opened = _first_accepted(module, stack, bootstrap=bootstrap)
         except UnreachableError as error:
             if not module.check_mode:
                 module.fail_json(msg=f"Cassandra does not answer: {error}")
@@ -161,6 +205,8 @@ def connection(module: AnsibleModule, *, bootstrap: bool | None = None) -> Itera
             yield opened
         except REFUSALS as error:
             module.fail_json(msg=f"Cassandra refuses: {type(error).__name__}: {error}")
+        except AgreementError as error:
+            module.fail_json(msg=f"Cassandra: {error}")
 
 
 def accepts(module: AnsibleModule, user: str, password: str) -> bool:
@@ -185,6 +231,20 @@ def literal(text: str) -> str:
 def rows(opened: Session, statement: str, *values: Any) -> list[Any]:  # noqa: ANN401
     """Return all rows of a statement."""
     return list(opened.execute(statement, values or None))
+
+
+def change_schema(opened: Session, statement: str) -> None:
+    """Carry out a statement that changes the schema, and wait until all nodes that are up have the change.
+
+    The driver waits as well, but for 10 s and without a word when they do not. To repair before every node knows of its
+    new rows copies nothing.
+
+    Raises:
+        AgreementError: nodes still differ after ``AGREEMENT_SECONDS``.
+    """
+    opened.execute(statement)
+    if not opened.cluster.control_connection.wait_for_schema_agreement(wait_time=AGREEMENT_SECONDS):
+        raise AgreementError(f"nodes have different schemas {AGREEMENT_SECONDS} s after: {statement}")
 
 
 def replications(opened: Session) -> dict[str, dict[str, str]]:

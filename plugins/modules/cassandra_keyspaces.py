@@ -57,6 +57,10 @@ options:
     description: Whether to log in as the user with which a new ring begins when O(login_user) does not exist yet.
     type: bool
     default: false
+  bootstrap_timeout_seconds:
+    description: How long to wait for that user, which a new ring makes some seconds after its last node has come.
+    type: int
+    default: 0
 extends_documentation_fragment:
   - zerospof.temporal.cassandra
   - zerospof.temporal.cassandra_members
@@ -133,7 +137,9 @@ def replicate(session: Session, changes: Replications, present: Replications) ->
         settings = ", ".join(
             f"{_cassandra_client.literal(key)}: {_cassandra_client.literal(value)}" for key, value in after.items()
         )
-        session.execute(f"{verb} KEYSPACE {_cassandra_client.identifier(name)} WITH replication = {{{settings}}}")
+        _cassandra_client.change_schema(
+            session, f"{verb} KEYSPACE {_cassandra_client.identifier(name)} WITH replication = {{{settings}}}"
+        )
 
 
 def main() -> None:
@@ -155,6 +161,7 @@ def main() -> None:
             "repairs_table": {"type": "str", "required": True},
             "repairing": {"type": "list", "elements": "str", "required": True},
             "bootstrap": {"type": "bool", "default": False},
+            **_cassandra_client.BOOTSTRAP,
         },
         supports_check_mode=True,
     )
@@ -190,7 +197,7 @@ def main() -> None:
                 require_every_node(module)
             replicate(session, new, present)
             for table, columns in missing.items():
-                session.execute(f"CREATE TABLE {_cassandra_client.quoted(table)} ({columns})")
+                _cassandra_client.change_schema(session, f"CREATE TABLE {_cassandra_client.quoted(table)} ({columns})")
             if takes_a_step:
                 # Before the change: one that is noted and did not happen costs a repair, and not rows.
                 session.execute(

@@ -48,6 +48,12 @@ options:
         type: list
         elements: str
         required: true
+  bootstrap_timeout_seconds:
+    description:
+      - How long to wait for the user with which a new ring begins, where neither that nor O(login_user) can log in. The
+        ring makes it some seconds after its last node has come.
+    type: int
+    default: 0
 extends_documentation_fragment: zerospof.temporal.cassandra
 """
 
@@ -142,6 +148,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_cassandra_client.ARGUMENTS,
+            **_cassandra_client.BOOTSTRAP,
             "roles": {
                 "type": "list",
                 "elements": "dict",

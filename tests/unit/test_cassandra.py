@@ -438,3 +438,18 @@ def test_only_who_has_repaired_after_the_last_change_of_copies_is_done() -> None
     assert start.unrepaired(nodes, {}) == []
     assert start.unrepaired(nodes, {"a": "1", "b": ""}) == []
     assert start.unrepaired(nodes, {start.THE_RING: "2", "a": "2", "b": "1"}) == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "refuses"),
+    [
+        ('code=0100 [Bad credentials] message="Provided username administrator and/or password are incorrect"', True),
+        ('code=0100 [Bad credentials] message="administrator is not permitted to log in"', True),
+        ('code=0100 [Bad credentials] message="Unable to perform authentication: Operation timed out"', False),
+        ('code=1200 [Coordinator node timed out] message="Operation timed out"', False),
+        ('code=0000 [Server error] message="java.lang.RuntimeException"', False),
+    ],
+)
+def test_a_ring_that_could_not_look_a_user_up_refuses_nobody(reason: str, refuses: bool) -> None:
+    reason = f"Failed to authenticate to 192.0.2.1:9042: Error from server: {reason}"
+    assert start.refuses_login(reason) is refuses
