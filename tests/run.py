@@ -126,13 +126,17 @@ def duration(seconds: float) -> str:
 
 
 def reasons(log: str) -> tuple[str, ...]:
-    """Return the last lines of ``log`` that say why a step failed, as their program wrote them."""
+    """Return the last lines of ``log`` that say why a step failed, as their program wrote them.
+
+    Of a program whose reasons look otherwise, as those of ruff do, they are the last lines of all.
+    """
     lines = [FRAME.sub("", DECORATION.sub("", line)).rstrip()[:300] for line in log.splitlines()]
     wanted: set[int] = set()
     for number, line in enumerate(lines):
         if REASON.match(line):
             wanted.update(range(number, number + (LINES_OF_A_TASK if OF_A_TASK.match(line) else 1)))
-    return tuple(line for number, line in enumerate(lines) if number in wanted and line)[-REASONS:]
+    found = tuple(line for number, line in enumerate(lines) if number in wanted and line)[-REASONS:]
+    return found or tuple(line for line in lines if line)[-LINES_OF_A_TASK:]
 
 
 def digest(outcomes: Sequence[Outcome]) -> list[str]:

@@ -38,6 +38,11 @@ def test_the_last_reasons_are_told() -> None:
     assert len(reasons(log)) == REASONS
 
 
+def test_a_program_with_reasons_of_its_own_form_is_told_by_its_end() -> None:
+    log = "x.py\n" * LINES_OF_A_TASK + "\nFound 1 error.\n\n"
+    assert reasons(log) == (*("x.py",) * (LINES_OF_A_TASK - 1), "Found 1 error.")
+
+
 def outcome(name: str, code: int, *why: str) -> Outcome:
     return Outcome(Step(name, ("true",), "check"), code, 1.0, "", why)
 
