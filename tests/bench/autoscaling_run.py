@@ -1,10 +1,11 @@
 """Many changes at once in a running lab: when the instances of a deployment come, and when they are gone again.
 
-python -m tests.bench.autoscaling_run --name LAB [--deployment networking] [--changes 500] [--chart SVG]
+python -m tests.bench.autoscaling_run --name LAB [--deployment networking] [--changes 500] [--chart SVG] [--record JSON]
 
 The lab must have been set up with instances_min and instances_max for the deployment (docs/autoscaling.md). An instance
 counts while it answers at the port of its metrics, as its own host sees it. Nothing is asserted but that no change is
-lost; the figures are for docs/autoscaling.md.
+lost; the figures are for docs/autoscaling.md. With --record, the moment of each activity and for how long it ran are
+written for the simulation (tests/bench/autoscaling.py).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import contextlib
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
@@ -44,6 +47,7 @@ GIVE_UP_SECONDS = 400.0
 class Run:
     """What was seen; ``curve`` has (second since the first change was sent, instances, waiting tasks, open changes).
 
+    ``tasks`` are the activities: when each was scheduled, in seconds of the epoch, and for how many seconds it ran.
     ``fewest`` and ``most`` are those of all hosts together.
     """
 
@@ -51,6 +55,7 @@ class Run:
     most: int
     began: float = field(default_factory=time.monotonic)
     curve: list[tuple[float, int, int, int]] = field(default_factory=list)
+    tasks: list[tuple[float, float]] = field(default_factory=list)
     open: int = 0
     wrong: int = 0
     sent: float = 0.0
@@ -103,6 +108,17 @@ class Run:
         return document(parts, autoscaling.WIDTH + 2 * autoscaling.MARGIN, down, autoscaling.FONT_SIZE)
 
 
+def tasks_of(events: Sequence[HistoryEvent]) -> list[tuple[float, float]]:
+    """Return the activities of a workflow that were completed: when each was scheduled, and for how long it ran."""
+    at = {event.event_id: event.event_time.ToNanoseconds() / 1e9 for event in events}
+    ends = [(event.event_id, event.activity_task_completed_event_attributes) for event in events]
+    return [
+        (at[end.scheduled_event_id], at[event_id] - at[end.started_event_id])
+        for event_id, end in ends
+        if end.scheduled_event_id
+    ]
+
+
 def serving(view: View, host: str, addresses: list[str]) -> int:
     """Return how many instances of a host serve: the firewall keeps strangers away from the ports of their metrics."""
     looks = (f"if (: </dev/tcp/{address.replace(':', '/')}) 2>&-; then echo; fi" for address in addresses)
@@ -135,6 +151,8 @@ async def change(run: Run, client: Client, task_queue: str, seconds: float, gate
         run.wrong += outcome != model.expected_outcome(wanted)
     finally:
         run.open -= 1
+    async with gate:
+        run.tasks += tasks_of((await handle.fetch_history()).events)
 
 
 async def drive(view: View, name: str, changes: int, seconds: float) -> Run:
@@ -175,11 +193,16 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=500, help="how many changes at once (default: 500)")
     parser.add_argument("--seconds", type=float, default=5.0, help="what a device takes for its change (default: 5)")
     parser.add_argument("--chart", type=Path, help="SVG file to write")
+    parser.add_argument("--record", type=Path, help="JSON file to write the activities into, for the simulation")
     options = parser.parse_args()
     run = asyncio.run(drive(View(state.load(options.name)), options.deployment, options.changes, options.seconds))
     print(run.summary())
     if options.chart:
         options.chart.write_text(run.drawing(), encoding="utf-8")
+    if options.record:
+        first = min(at for at, _ in run.tasks)
+        rows = sorted([round(at - first, 1), round(seconds, 2)] for at, seconds in run.tasks)
+        options.record.write_text(json.dumps(rows) + "\n", encoding="utf-8")
     return 1 if run.wrong else 0
 
 
