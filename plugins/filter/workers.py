@@ -23,6 +23,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filter names and their functions."""
         return {
+            "task_queue_partitions": _workers.partitions,
             "worker_abandoned_builds": _workers.abandoned,
             "worker_deployments": _workers.complete,
             "worker_hosts": _workers.hosts_by_deployment,
@@ -33,5 +34,6 @@ class FilterModule:
             "worker_rollouts": _rollout.rollouts,
             "worker_rollout_steps": _rollout.steps,
             "worker_scaling": _workers.scaled,
+            "worker_task_queues": _workers.task_queues,
             "worker_units": _workers.workers,
         }

@@ -58,6 +58,8 @@ DEFAULTS: dict[str, Any] = {
     "versioning_behavior": "pinned",
     "gate": {},
 }
+WORKFLOW_PARTITIONS = 4
+"""Temporal's own number of partitions of a task queue."""
 
 
 def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -335,6 +337,37 @@ def hosts_by_deployment(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str
         for deployment in hostvars[host].get("temporal_worker_deployments") or []:
             found[deployment["name"]] = found.get(deployment["name"], 0) + 1
     return found
+
+
+def task_queues(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the task queues that workers on ``hosts`` serve, each once, as ``{namespace, name}``."""
+    found = {
+        (deployment["namespace"], deployment["task_queue"])
+        for host in hosts
+        for deployment in hostvars[host].get("temporal_worker_deployments") or []
+    }
+    return [{"namespace": namespace, "name": name} for namespace, name in sorted(found)]
+
+
+def partitions(queues: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Return how many partitions task queues have, as dynamic configuration of the server wants it.
+
+    One, but ``WORKFLOW_PARTITIONS`` for the workflow tasks of ``queues``. Both is for workers that stop (measured in
+    docs/operations.md). A poll waits at one partition, which passes it on to the first; the server ends it where it
+    waits, and a task that the first has just given out is lost on the way back. So activities have one. But the server
+    ends the polls of a worker only at hosts that have a partition of its task queue, and those of the worker's own
+    queue of workflow tasks can be at any: so these have several, each at a host of its own choice.
+    """
+    return [
+        {"value": 1},
+        *(
+            {
+                "value": WORKFLOW_PARTITIONS,
+                "constraints": {"namespace": row["namespace"], "taskQueueName": row["name"], "taskType": "Workflow"},
+            }
+            for row in queues
+        ),
+    ]
 
 
 def scaled(

@@ -46,6 +46,7 @@ GATE = pytest.mark.profiles("basic", "three_machines")
 ORDER = (
     "test_site.py",
     "test_software.py",
+    "test_task_queues.py",
     "test_firewall.py",
     "test_execution_flow.py",
     "test_placement.py",

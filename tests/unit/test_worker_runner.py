@@ -7,6 +7,7 @@ import contextlib
 import socket
 import sys
 import textwrap
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -209,3 +210,31 @@ def test_slots_are_fixed_or_follow_what_the_host_has_left() -> None:
 def test_targets_that_make_no_sense_are_refused(own: dict[str, str], reason: str) -> None:
     with pytest.raises(runner.UnusableError, match=reason):
         settings(**own)
+
+
+def test_a_worker_that_stops_keeps_one_workflow_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "KEEP_WITHIN_SECONDS", 60.0)
+    events: list[str] = []
+    over = threading.Event()
+    monkeypatch.setattr(runner.time, "sleep", lambda _: over.wait(60))
+
+    async def stop() -> None:
+        tasks = runner.WorkflowTasks(4)
+        assert tasks.submit(str, 1).result() == "1"
+        kept = asyncio.ensure_future(runner.one_is_kept(tasks))
+        kept.add_done_callback(lambda _: events.append("the worker stops"))
+        await asyncio.sleep(0)
+        first = asyncio.wrap_future(tasks.submit(events.append, "the kept task"))
+        await asyncio.wrap_future(tasks.submit(events.append, "another task"))
+        await kept
+        over.set()
+        await first
+
+    asyncio.run(stop())
+    assert sorted(events[:2]) == ["another task", "the worker stops"]
+    assert events[2:] == ["the kept task"]
+
+
+def test_a_worker_without_workflow_tasks_stops_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "KEEP_WITHIN_SECONDS", 0.01)
+    asyncio.run(runner.one_is_kept(runner.WorkflowTasks(1)))

@@ -211,6 +211,24 @@ def test_the_hosts_of_a_deployment_are_those_that_declare_it() -> None:
     assert _workers.hosts_by_deployment(list(hostvars), hostvars) == {"networking": 2, "other": 1}
 
 
+def test_only_workflow_tasks_of_declared_queues_have_several_partitions() -> None:
+    queue, other = (GOOD["namespace"], GOOD["task_queue"]), (GOOD["namespace"], "other-queue")
+    hostvars = {
+        "worker-a": {"temporal_worker_deployments": [GOOD, GOOD | {"name": "other", "task_queue": other[1]}]},
+        "worker-b": {"temporal_worker_deployments": [GOOD]},
+        "worker-c": {},
+    }
+    queues = _workers.task_queues(list(hostvars), hostvars)
+    assert [(row["namespace"], row["name"]) for row in queues] == sorted([queue, other])
+    everything, *declared = _workers.partitions(queues)
+    assert everything == {"value": 1}
+    assert {row["value"] for row in declared} == {_workers.WORKFLOW_PARTITIONS}
+    assert [row["constraints"] for row in declared] == [
+        {"namespace": namespace, "taskQueueName": name, "taskType": "Workflow"}
+        for namespace, name in sorted([queue, other])
+    ]
+
+
 def test_a_worker_that_runs_and_polls_is_healthy() -> None:
     polled = {(*QUEUE, kind, ""): {"networking:1.0.0@worker-a#1": 101.0} for kind in ("workflow", "activity")}
     assert _workers.unhealthy([WANTED], {"u1": 100.0}, polled) == []

@@ -41,10 +41,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -54,7 +55,14 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
-from temporalio.worker import Replayer, ResourceBasedSlotConfig, Worker, WorkerDeploymentConfig, WorkerTuner
+from temporalio.worker import (
+    PollerBehaviorAutoscaling,
+    Replayer,
+    ResourceBasedSlotConfig,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkerTuner,
+)
 
 log = logging.getLogger("temporal_worker")
 
@@ -83,6 +91,15 @@ RETRIES = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, 
 # What activities may take beyond their grace to notice that they are cancelled; systemd kills 5 s later.
 CANCELLATION_SECONDS = 10.0
 RETRY_PAUSE_SECONDS = 1.0
+
+# The SDK that stops (1.35.0) drops tasks that the server hands it before its polls have ended, and each waits for its
+# timeout then. Of workflow tasks it takes what still comes for as long as it has one to do: so one is kept for a moment
+# while it begins to stop (workflow_stream.rs, shutdown_done). A worker with less than one in a second has none to keep.
+KEPT_SECONDS = 0.3
+KEEP_WITHIN_SECONDS = 1.0
+# Of activities it takes none any more when the first poll has ended without one (pollers/mod.rs, TaskPollerStream). So
+# there is one poll, and more only while tasks wait at the server, up to what the SDK has always otherwise.
+ACTIVITY_POLLS = PollerBehaviorAutoscaling(minimum=1, initial=1, maximum=5)
 
 
 class UnusableError(Exception):
@@ -272,6 +289,35 @@ def refused(error: Exception) -> UnusableError:
     return UnusableError(f"the SDK refuses the definitions: {error}{cause}")
 
 
+class WorkflowTasks(ThreadPoolExecutor):
+    """The threads of workflow tasks, of which one task can be kept for a moment."""
+
+    def __init__(self, threads: int) -> None:
+        """No task is kept yet."""
+        super().__init__(threads, "workflow")
+        self._lock = threading.Lock()
+        self._kept: Callable[[], None] | None = None
+
+    def keep_next(self, kept: Callable[[], None]) -> None:
+        """Let the next task begin ``KEPT_SECONDS`` late, and call ``kept`` in its thread before."""
+        with self._lock:
+            self._kept = kept
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """Run ``function`` in a thread."""
+        with self._lock:
+            kept, self._kept = self._kept, None
+        if kept is None:
+            return super().submit(function, *args, **kwargs)
+
+        def late() -> Any:  # noqa: ANN401
+            kept()
+            time.sleep(KEPT_SECONDS)
+            return function(*args, **kwargs)
+
+        return super().submit(late)
+
+
 @dataclass(frozen=True)
 class Program:
     """What the package brings: workflow classes and activity functions."""
@@ -291,7 +337,7 @@ class Program:
             raise UnusableError("neither workflows nor activities are named: there is nothing to serve")
         return program
 
-    def worker(self, client: Client, settings: Settings) -> Worker:
+    def worker(self, client: Client, settings: Settings, workflow_tasks: WorkflowTasks) -> Worker:
         """Return the worker that serves this program.
 
         Raises:
@@ -304,6 +350,8 @@ class Program:
                 workflows=self.workflows,
                 activities=self.activities,
                 activity_executor=ThreadPoolExecutor(settings.max_concurrent_activities, "activity"),
+                workflow_task_executor=workflow_tasks,
+                activity_task_poller_behavior=ACTIVITY_POLLS,
                 **slots(settings),
                 max_cached_workflows=settings.max_cached_workflows,
                 graceful_shutdown_timeout=settings.graceful_shutdown,
@@ -450,7 +498,8 @@ async def serve(settings: Settings, program: Program) -> int:
         return STOPPED
     log.info("connected to %s", link.address)
 
-    worker = program.worker(opening.result(), settings)
+    workflow_tasks = WorkflowTasks(settings.max_concurrent_workflow_tasks)
+    worker = program.worker(opening.result(), settings, workflow_tasks)
     running = asyncio.ensure_future(worker.run())
     watching = asyncio.ensure_future(link.watch(worker))
     build = f" as {settings.deployment.version.to_canonical_string()}" if settings.deployment else ""
@@ -461,7 +510,17 @@ async def serve(settings: Settings, program: Program) -> int:
         error = next((task.exception() for task in (running, watching) if task.done() and not task.cancelled()), None)
         log.error("failed: %s", error or "the worker ended by itself")
         return FAILED
+    if program.workflows:
+        await one_is_kept(workflow_tasks)
     return await finish(worker, running, settings.graceful_shutdown.total_seconds())
+
+
+async def one_is_kept(workflow_tasks: WorkflowTasks) -> None:
+    """Return when the next workflow task has come and is kept, or there is none for a while."""
+    loop, kept = asyncio.get_running_loop(), asyncio.Event()
+    workflow_tasks.keep_next(lambda: loop.call_soon_threadsafe(kept.set))
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(kept.wait(), KEEP_WITHIN_SECONDS)
 
 
 async def finish(worker: Worker, running: asyncio.Future[None], grace_seconds: float) -> int:
