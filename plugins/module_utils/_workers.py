@@ -58,8 +58,8 @@ DEFAULTS: dict[str, Any] = {
     "versioning_behavior": "pinned",
     "gate": {},
 }
-WORKFLOW_PARTITIONS = 4
-"""Temporal's own number of partitions of a task queue."""
+TEMPORALS_PARTITIONS = 4
+"""How many partitions a task queue has when nobody says otherwise (``common/dynamicconfig/shared_constants.go``)."""
 
 
 def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -340,11 +340,16 @@ def hosts_by_deployment(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str
 
 
 def task_queues(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return the task queues that workers on ``hosts`` serve, each once, as ``{namespace, name}``."""
+    """Return the task queues that workers on ``hosts`` serve, each once, as ``{namespace, name}``.
+
+    What is no deployment is left out: somebody else refuses it.
+    """
     found = {
         (deployment["namespace"], deployment["task_queue"])
         for host in hosts
         for deployment in hostvars[host].get("temporal_worker_deployments") or []
+        if isinstance(deployment, Mapping)
+        and all(isinstance(deployment.get(key), str) for key in ("namespace", "task_queue"))
     }
     return [{"namespace": namespace, "name": name} for namespace, name in sorted(found)]
 
@@ -352,18 +357,18 @@ def task_queues(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]])
 def partitions(queues: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     """Return how many partitions task queues have, as dynamic configuration of the server wants it.
 
-    One, but ``WORKFLOW_PARTITIONS`` for the workflow tasks of ``queues``. Both is for workers that stop (measured in
-    docs/operations.md). A poll waits at one partition, which passes it on to the first; the server ends it where it
-    waits, and a task that the first has just given out is lost on the way back. So activities have one. But the server
-    ends the polls of a worker only at hosts that have a partition of its task queue, and those of the worker's own
-    queue of workflow tasks can be at any: so these have several, each at a host of its own choice.
+    One for the activities of ``queues``, and Temporal's own number for everything else. A poll waits at one partition,
+    which passes it on to the first. When a worker stops, the server ends the poll where it waits, and a task that the
+    first has just given out is lost on the way back (measured in docs/operations.md). Workflow tasks keep theirs: the
+    server ends the polls of a worker at those hosts alone that have a partition of its task queue, and the worker's
+    own queue of workflow tasks can be at any.
     """
     return [
-        {"value": 1},
+        {"value": TEMPORALS_PARTITIONS},
         *(
             {
-                "value": WORKFLOW_PARTITIONS,
-                "constraints": {"namespace": row["namespace"], "taskQueueName": row["name"], "taskType": "Workflow"},
+                "value": 1,
+                "constraints": {"namespace": row["namespace"], "taskQueueName": row["name"], "taskType": "Activity"},
             }
             for row in queues
         ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 import textwrap
@@ -238,3 +240,56 @@ def test_a_worker_that_stops_keeps_one_workflow_task(monkeypatch: pytest.MonkeyP
 def test_a_worker_without_workflow_tasks_stops_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "KEEP_WITHIN_SECONDS", 0.01)
     asyncio.run(runner.one_is_kept(runner.WorkflowTasks(1)))
+
+
+def test_the_worker_gets_the_threads_and_the_polls_that_lose_no_task(
+    load: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "Worker", lambda _, **options: options)
+    tasks = runner.WorkflowTasks(1)
+    options = load("team_package").worker(None, runner.Settings.from_environment(ENVIRONMENT), tasks)
+    assert options["workflow_task_executor"] is tasks
+    polls = options["activity_task_poller_behavior"]
+    assert (polls.minimum, polls.initial) == (1, 1)
+
+
+class Stopping:
+    """A worker that runs until it is told to stop, and the program that makes it."""
+
+    def __init__(self, workflows: list[str], events: list[str]) -> None:
+        self.workflows = workflows
+        self.events = events
+        self.client = None
+        self.over = asyncio.Event()
+
+    def worker(self, *_: object) -> Stopping:
+        return self
+
+    async def run(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await self.over.wait()
+
+    async def shutdown(self) -> None:
+        self.events.append("it stops")
+        self.over.set()
+
+
+@pytest.mark.parametrize(("workflows", "expected"), [(["Flow"], ["a task is kept", "it stops"]), ([], ["it stops"])])
+def test_a_workflow_task_is_kept_before_the_worker_stops(
+    workflows: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    async def connected(_: object) -> None:
+        return None
+
+    async def kept(_: object) -> None:
+        events.append("a task is kept")
+
+    async def serve() -> int:
+        return await runner.serve(runner.Settings.from_environment(ENVIRONMENT), Stopping(workflows, events))
+
+    monkeypatch.setattr(runner.Link, "open", connected)
+    monkeypatch.setattr(runner, "one_is_kept", kept)
+    assert asyncio.run(serve()) == runner.STOPPED
+    assert events == expected

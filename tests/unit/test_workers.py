@@ -211,7 +211,7 @@ def test_the_hosts_of_a_deployment_are_those_that_declare_it() -> None:
     assert _workers.hosts_by_deployment(list(hostvars), hostvars) == {"networking": 2, "other": 1}
 
 
-def test_only_workflow_tasks_of_declared_queues_have_several_partitions() -> None:
+def test_only_activities_of_declared_queues_have_one_partition() -> None:
     queue, other = (GOOD["namespace"], GOOD["task_queue"]), (GOOD["namespace"], "other-queue")
     hostvars = {
         "worker-a": {"temporal_worker_deployments": [GOOD, GOOD | {"name": "other", "task_queue": other[1]}]},
@@ -221,12 +221,17 @@ def test_only_workflow_tasks_of_declared_queues_have_several_partitions() -> Non
     queues = _workers.task_queues(list(hostvars), hostvars)
     assert [(row["namespace"], row["name"]) for row in queues] == sorted([queue, other])
     everything, *declared = _workers.partitions(queues)
-    assert everything == {"value": 1}
-    assert {row["value"] for row in declared} == {_workers.WORKFLOW_PARTITIONS}
+    assert everything == {"value": _workers.TEMPORALS_PARTITIONS}
+    assert {row["value"] for row in declared} == {1}
     assert [row["constraints"] for row in declared] == [
-        {"namespace": namespace, "taskQueueName": name, "taskType": "Workflow"}
+        {"namespace": namespace, "taskQueueName": name, "taskType": "Activity"}
         for namespace, name in sorted([queue, other])
     ]
+
+
+@pytest.mark.parametrize("wrong", [None, "networking", {"namespace": None, "task_queue": "q"}, {"task_queue": "q"}])
+def test_what_is_no_deployment_has_no_task_queue(wrong: object) -> None:
+    assert _workers.task_queues(["worker-a"], {"worker-a": {"temporal_worker_deployments": [wrong]}}) == []
 
 
 def test_a_worker_that_runs_and_polls_is_healthy() -> None:

@@ -88,7 +88,7 @@ CONNECT_TIMEOUT = timedelta(seconds=3)
 # SDK's 10 s would lose it and the task would wait for its timeout.
 RETRIES = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, max_retries=60)
 
-# What activities may take beyond their grace to notice that they are cancelled; systemd kills 5 s later.
+# What activities may take beyond their grace to notice that they are cancelled; systemd kills 4 s later.
 CANCELLATION_SECONDS = 10.0
 RETRY_PAUSE_SECONDS = 1.0
 
@@ -98,7 +98,8 @@ RETRY_PAUSE_SECONDS = 1.0
 KEPT_SECONDS = 0.3
 KEEP_WITHIN_SECONDS = 1.0
 # Of activities it takes none any more when the first poll has ended without one (pollers/mod.rs, TaskPollerStream). So
-# there is one poll, and more only while tasks wait at the server, up to what the SDK has always otherwise.
+# there is one poll. The server asks for more, up to what the SDK has always otherwise, when activities wait there or
+# come faster than they go, and for less when a poll has waited for a second (makePollerScalingDecisionImpl).
 ACTIVITY_POLLS = PollerBehaviorAutoscaling(minimum=1, initial=1, maximum=5)
 
 
@@ -505,13 +506,14 @@ async def serve(settings: Settings, program: Program) -> int:
     build = f" as {settings.deployment.version.to_canonical_string()}" if settings.deployment else ""
     log.info("polling %s in %s%s", settings.task_queue, settings.namespace, build)
     await asyncio.wait({running, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    watching.cancel()
     if not stop.is_set():
+        watching.cancel()
         error = next((task.exception() for task in (running, watching) if task.done() and not task.cancelled()), None)
         log.error("failed: %s", error or "the worker ended by itself")
         return FAILED
     if program.workflows:
         await one_is_kept(workflow_tasks)
+    watching.cancel()
     return await finish(worker, running, settings.graceful_shutdown.total_seconds())
 
 
