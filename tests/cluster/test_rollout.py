@@ -30,6 +30,8 @@ pytestmark = pytest.mark.profiles(whole=["basic"])
 
 BUILD_WHEELS = ROOT / "molecule" / "temporal_worker" / "files" / "build_wheels.py"
 QUEUE, DEPLOYMENT = "rolled-queue", "rolled"
+# The server sends what is new in a queue that had a versioned deployment to that for ever.
+PLAIN_QUEUE, PLAIN = "plain-queue", "plain"
 GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vlan": 10, "devices": [{"name": "gate"}]}]}
 HELD = 5
 PAUSE_SECONDS = 0.4
@@ -48,7 +50,10 @@ class Fleet:
     artifacts: Path
 
     def command(self, name: str, build: str, **more: Any) -> list[str]:  # noqa: ANN401
-        """Return the command that runs a playbook with ``build`` declared; ``more`` is its gate, and wishes."""
+        """Return the command that runs a playbook with ``build`` declared.
+
+        ``more`` is its gate, what else is declared of it, and wishes.
+        """
         declared = {
             "name": DEPLOYMENT,
             "namespace": self.namespace,
@@ -58,6 +63,7 @@ class Fleet:
             "workflows": ["networking_worker.workflows"],
             "activities": ["networking_worker.activities"],
             **({"gate": more.pop("gate")} if "gate" in more else {}),
+            **more.pop("declared", {}),
         }
         inventory = self.cluster.view.variable(
             "temporal_worker_deployments", self.cluster.view.members("temporal_workers")[0]
@@ -113,12 +119,12 @@ class Fleet:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def present(self, host: str) -> tuple[list[str], list[str]]:
-        """Return the builds of a host: those that have units, and those that are installed."""
+    def present(self, host: str, name: str = DEPLOYMENT) -> tuple[list[str], list[str]]:
+        """Return the builds of a deployment on a host: those that have units, and those that are installed."""
         units = self.cluster.view.on(host, "ls /etc/systemd/system").split()
         return (
-            sorted({unit.split("-")[-2] for unit in units if unit.startswith(f"temporal-sdk-worker@{DEPLOYMENT}-")}),
-            sorted(self.cluster.view.on(host, f"ls /opt/temporal-workers/{DEPLOYMENT}").split()),
+            sorted({unit.split("-")[-2] for unit in units if unit.startswith(f"temporal-sdk-worker@{name}-")}),
+            sorted(self.cluster.view.on(host, f"ls /opt/temporal-workers/{name}").split()),
         )
 
 
@@ -154,10 +160,10 @@ async def routing(client: Client) -> tuple[str, str]:
     return config.current_deployment_version.build_id, config.ramping_deployment_version.build_id
 
 
-async def start(client: Client, *, hold: bool = False) -> tuple[model.Change, WorkflowHandle]:
+async def start(client: Client, queue: str = QUEUE, *, hold: bool = False) -> tuple[model.Change, WorkflowHandle]:
     """Start one change of the network."""
     change = model.Change(f"rolled-{uuid.uuid4().hex[:8]}", 10, [model.Device("device")], hold=hold)
-    handle = await client.start_workflow(workflows.ConfigureNetwork.run, change, id=change.change_id, task_queue=QUEUE)
+    handle = await client.start_workflow(workflows.ConfigureNetwork.run, change, id=change.change_id, task_queue=queue)
     return change, handle
 
 
@@ -177,13 +183,13 @@ async def on_hold(handle: WorkflowHandle) -> None:
 
 
 @contextlib.asynccontextmanager
-async def load(client: Client) -> AsyncIterator[list[tuple[model.Change, WorkflowHandle]]]:
+async def load(client: Client, queue: str = QUEUE) -> AsyncIterator[list[tuple[model.Change, WorkflowHandle]]]:
     """Start changes all the time; yield the list of them, which grows. One that cannot be started ends the test."""
     started: list[tuple[model.Change, WorkflowHandle]] = []
 
     async def go_on() -> None:
         while True:
-            started.append(await start(client))
+            started.append(await start(client, queue))
             await asyncio.sleep(PAUSE_SECONDS)
 
     task = asyncio.ensure_future(go_on())
@@ -277,3 +283,53 @@ async def cannot_go_on(fleet: Fleet) -> None:
 
 def test_a_build_that_is_not_deterministic_gives_back_what_it_got(fleet: Fleet) -> None:
     asyncio.run(cannot_go_on(fleet))
+
+
+async def move_on(fleet: Fleet) -> None:
+    """Workflows that may move begin on one build and end on the next."""
+    client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
+    moves = {"versioning_behavior": "auto_upgrade"}
+    await fleet.run("deploy_workers", "1.0.0", steps=[], declared=moves)
+    held = [await start(client, hold=True) for _ in range(HELD)]
+    for _, handle in held:
+        await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
+        assert await builds(handle) == {"1.0.0"}
+    await fleet.run("deploy_workers", "1.1.0", steps=[], declared=moves)
+    for change, handle in held:
+        await handle.signal(workflows.ConfigureNetwork.approve, "somebody")
+        assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
+        assert await builds(handle) == {"1.0.0", "1.1.0"}
+
+
+def test_workflows_that_may_move_end_on_the_build_that_is_current(fleet: Fleet) -> None:
+    asyncio.run(move_on(fleet))
+
+
+async def zone_by_zone(fleet: Fleet) -> None:
+    """A build that is not versioned takes the place of another one while changes go on."""
+    client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
+    plain = {"name": PLAIN, "task_queue": PLAIN_QUEUE, "versioned": False}
+    await fleet.run("deploy_workers", "1.0.0", declared=plain)
+    async with load(client, PLAIN_QUEUE) as started:
+        said = await fleet.run("deploy_workers", "1.1.0", declared=plain)
+    workers = fleet.cluster.view.members("temporal_workers")
+    zones = {fleet.cluster.view.lab.host(name).zone for name in workers}
+    assert said.count("PLAY [The declared builds run, zone after zone]") == len(zones)
+    for change, handle in started:
+        assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
+    assert {build for _, handle in started for build in await identities(handle)} == {"1.0.0", "1.1.0"}
+    for host in workers:
+        assert fleet.present(host, PLAIN)[0] == ["1.1.0"]
+
+
+async def identities(handle: WorkflowHandle) -> set[str]:
+    """Return the builds in the names of those that have done anything of a workflow."""
+    return {
+        event.workflow_task_completed_event_attributes.identity.partition(":")[2].partition("@")[0]
+        for event in (await handle.fetch_history()).events
+        if event.HasField("workflow_task_completed_event_attributes")
+    }
+
+
+def test_a_build_without_versions_is_replaced_zone_by_zone(fleet: Fleet) -> None:
+    asyncio.run(zone_by_zone(fleet))
