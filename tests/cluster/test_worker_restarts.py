@@ -30,6 +30,4 @@ def test_nothing_is_lost_and_who_stops_rudely_is_seen(cluster: LiveCluster) -> N
     polite, rude = books_of(cluster), books_of(cluster, "SIGKILL")
     assert polite.verdict.problems == []
     assert rude.verdict.problems == []
-    # 2.5 % before the runner kept a task, a tenth of a percent since: room for one that comes at a bad moment.
-    assert len(polite.waited) <= len(polite.seen) // 100
     assert len(polite.waited) < len(rude.waited)
