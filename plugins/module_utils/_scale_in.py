@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.zerospof.temporal.plugins.module_utils import _rolling, _topology
 from ansible_collections.zerospof.temporal.plugins.module_utils._spof import LOSSES
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
-from ansible_collections.zerospof.temporal.plugins.module_utils._workers import hosts_by_queue
+from ansible_collections.zerospof.temporal.plugins.module_utils._workers import deployments_of, hosts_by_queue
 
 # Who needs others leaves before them: nothing is taken away from a service that still runs.
 ORDER = ("temporal_workers", "load_balancers", "temporal_ui", "temporal_servers", "postgresql", "etcd", "cassandra")
@@ -58,12 +58,8 @@ def _orphans(
     groups: _topology.Groups, hostvars: _topology.HostVars, gone: Sequence[str], tiers: _topology.Tiers
 ) -> dict[str, list[str]]:
     """Task queues that only hosts of ``gone`` serve, with these hosts."""
-    declared = [
-        (host, deployment)
-        for host in _topology.tier_hosts("temporal_workers", groups, tiers)
-        for deployment in hostvars[host].get("temporal_worker_deployments") or []
-    ]
-    return {queue: hosts for queue, hosts in hosts_by_queue(declared).items() if set(hosts) <= set(gone)}
+    queues = hosts_by_queue(deployments_of(_topology.tier_hosts("temporal_workers", groups, tiers), hostvars))
+    return {queue: hosts for queue, hosts in queues.items() if set(hosts) <= set(gone)}
 
 
 def _lost(before: Report, after: Report, losses: Sequence[str]) -> list[str]:

@@ -330,12 +330,18 @@ def packages(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [{"package": package, "source": source} for package, source in sources.items()]
 
 
+def deployments_of(
+    hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return ``hosts`` with one deployment each, as somebody wrote it for them."""
+    return [(host, row) for host in hosts for row in hostvars[host].get("temporal_worker_deployments") or []]
+
+
 def hosts_by_deployment(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Return how many of ``hosts`` run each deployment."""
     found: dict[str, int] = {}
-    for host in hosts:
-        for deployment in hostvars[host].get("temporal_worker_deployments") or []:
-            found[deployment["name"]] = found.get(deployment["name"], 0) + 1
+    for _, deployment in deployments_of(hosts, hostvars):
+        found[deployment["name"]] = found.get(deployment["name"], 0) + 1
     return found
 
 
@@ -346,8 +352,7 @@ def task_queues(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]])
     """
     found = {
         (deployment["namespace"], deployment["task_queue"])
-        for host in hosts
-        for deployment in hostvars[host].get("temporal_worker_deployments") or []
+        for _, deployment in deployments_of(hosts, hostvars)
         if isinstance(deployment, Mapping)
         and all(isinstance(deployment.get(key), str) for key in ("namespace", "task_queue"))
     }

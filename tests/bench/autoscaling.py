@@ -49,7 +49,7 @@ class Load:
 
     ``at_once``: tasks that come at a moment. ``blind``: from when to when there are no statistics. ``lost``: from when
     to when the last host is away. ``processors``: tasks that an instance really does at once; more slow all down.
-    ``recorded``: tasks that came in a real run, each with its second and for how long it ran.
+    ``recorded``: file with tasks that came in a real run, each with its second and for how long it ran.
     """
 
     title: str
@@ -59,20 +59,15 @@ class Load:
     blind: tuple[float, float] = (0.0, 0.0)
     lost: tuple[float, float] = (0.0, 0.0)
     processors: float = SLOTS
-    recorded: Sequence[tuple[float, float]] = ()
+    recorded: Path | None = None
 
 
 def _ramp(at: float) -> float:
     return 0.5 + 17.5 * max(0.0, min(1.0, at / 1200, (2100 - at) / 300))
 
 
+# What autoscaling_run --record wrote: 500 changes of the sample at once.
 RECORDED = Path(__file__).with_name("autoscaling_recorded.json")
-"""What autoscaling_run --record wrote: 500 changes of the sample at once."""
-
-
-def _recorded() -> list[tuple[float, float]]:
-    return [(at, seconds) for at, seconds in json.loads(RECORDED.read_text(encoding="utf-8"))]
-
 
 LOADS = {
     "step": Load("500 tasks at once", 900, lambda _: 0.5, at_once=((120, 500),)),
@@ -90,7 +85,7 @@ LOADS = {
         blind=(600, 1200),
     ),
     "host": Load("one of three hosts away from 600 to 1500 s", 2400, lambda _: 10.0, lost=(600, 1500)),
-    "recorded": Load("500 changes, as recorded", 900, lambda _: 0.0, recorded=_recorded()),
+    "recorded": Load("500 changes, as recorded", 900, lambda _: 0.0, recorded=RECORDED),
 }
 
 
@@ -256,7 +251,8 @@ class Outcome:
 def arrivals(load: Load, seed: int) -> Iterator[tuple[float, float]]:
     """Return when tasks come and how long each takes, step after step; the same for every rule."""
     source = random.Random(seed)
-    yield from load.recorded
+    if load.recorded:
+        yield from json.loads(load.recorded.read_text(encoding="utf-8"))
     at_once = dict(load.at_once)
     for step in range(int(load.seconds / STEP_SECONDS)):
         now = step * STEP_SECONDS

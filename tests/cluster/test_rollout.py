@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from temporalio.api.deployment.v1 import WorkerDeploymentInfo
 from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus
+from temporalio.api.history.v1 import WorkflowTaskCompletedEventAttributes
 from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentRequest
 from temporalio.client import Client, WorkflowHandle
 
@@ -167,19 +168,37 @@ async def start(client: Client, queue: str = QUEUE, *, hold: bool = False) -> tu
     return change, handle
 
 
-async def builds(handle: WorkflowHandle) -> set[str]:
-    """Return the builds that have done anything of a workflow."""
-    return {
-        event.workflow_task_completed_event_attributes.deployment_version.build_id
+async def completed(handle: WorkflowHandle) -> list[WorkflowTaskCompletedEventAttributes]:
+    """Return what its history says of each workflow task of a workflow that a worker did."""
+    return [
+        event.workflow_task_completed_event_attributes
         for event in (await handle.fetch_history()).events
         if event.HasField("workflow_task_completed_event_attributes")
-    }
+    ]
+
+
+async def builds(handle: WorkflowHandle) -> set[str]:
+    """Return the builds that have done anything of a workflow."""
+    return {task.deployment_version.build_id for task in await completed(handle)}
 
 
 async def on_hold(handle: WorkflowHandle) -> None:
     """Wait until a workflow waits for its approval."""
     while (await handle.query(workflows.ConfigureNetwork.progress)).stage != "waiting for approval":
         await asyncio.sleep(0.5)
+
+
+async def start_held(client: Client) -> list[tuple[model.Change, WorkflowHandle]]:
+    """Start changes that wait for their approval, and wait until they do."""
+    held = [await start(client, hold=True) for _ in range(HELD)]
+    for _, handle in held:
+        await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
+    return held
+
+
+async def ends_right(change: model.Change, handle: WorkflowHandle) -> None:
+    """Wait until a change has ended, as it must."""
+    assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
 
 
 @contextlib.asynccontextmanager
@@ -205,7 +224,7 @@ async def judge(started: list[tuple[model.Change, WorkflowHandle]]) -> dict[str,
     """Look at what became of every change; return how many each build did."""
     done: dict[str, int] = {}
     for change, handle in started:
-        assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
+        await ends_right(change, handle)
         by = await builds(handle)
         assert len(by) == 1, f"{change.change_id} was done by {by}"
         build = by.pop()
@@ -220,9 +239,7 @@ async def come_and_go(fleet: Fleet) -> None:
     # Nobody serves the queue yet, so it needs no steps.
     await fleet.run("deploy_workers", "1.0.0")
     assert await routing(client) == ("1.0.0", "")
-    held = [await start(client, hold=True) for _ in range(HELD)]
-    for _, handle in held:
-        await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
+    held = await start_held(client)
     async with load(client) as started:
         await fleet.interrupted(client, "1.1.0")
         assert await routing(client) == ("1.0.0", "1.1.0")
@@ -267,9 +284,7 @@ async def cannot_go_on(fleet: Fleet) -> None:
     """A build gets workflows that it cannot replay, and gives them back."""
     client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
     await fleet.run("deploy_workers", "1.5.0", steps=[])
-    held = [await start(client, hold=True) for _ in range(HELD)]
-    for _, handle in held:
-        await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
+    held = await start_held(client)
     process = fleet.begin("deploy_workers", "1.6.0", steps=[90, 100], hold_seconds=600)
     await fleet.ramped(process, client, "1.5.0", "1.6.0")
     for _, handle in held:
@@ -290,14 +305,13 @@ async def move_on(fleet: Fleet) -> None:
     client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
     moves = {"versioning_behavior": "auto_upgrade"}
     await fleet.run("deploy_workers", "1.0.0", steps=[], declared=moves)
-    held = [await start(client, hold=True) for _ in range(HELD)]
+    held = await start_held(client)
     for _, handle in held:
-        await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
         assert await builds(handle) == {"1.0.0"}
     await fleet.run("deploy_workers", "1.1.0", steps=[], declared=moves)
     for change, handle in held:
         await handle.signal(workflows.ConfigureNetwork.approve, "somebody")
-        assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
+        await ends_right(change, handle)
         assert await builds(handle) == {"1.0.0", "1.1.0"}
 
 
@@ -316,7 +330,7 @@ async def zone_by_zone(fleet: Fleet) -> None:
     zones = {fleet.cluster.view.lab.host(name).zone for name in workers}
     assert said.count("PLAY [The declared builds run, zone after zone]") == len(zones)
     for change, handle in started:
-        assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
+        await ends_right(change, handle)
     assert {build for _, handle in started for build in await identities(handle)} == {"1.0.0", "1.1.0"}
     for host in workers:
         assert fleet.present(host, PLAIN)[0] == ["1.1.0"]
@@ -324,11 +338,7 @@ async def zone_by_zone(fleet: Fleet) -> None:
 
 async def identities(handle: WorkflowHandle) -> set[str]:
     """Return the builds in the names of those that have done anything of a workflow."""
-    return {
-        event.workflow_task_completed_event_attributes.identity.partition(":")[2].partition("@")[0]
-        for event in (await handle.fetch_history()).events
-        if event.HasField("workflow_task_completed_event_attributes")
-    }
+    return {task.identity.partition(":")[2].partition("@")[0] for task in await completed(handle)}
 
 
 def test_a_build_without_versions_is_replaced_zone_by_zone(fleet: Fleet) -> None:
