@@ -2,6 +2,7 @@
 
 python -m tests.bench.worker_restarts --name lab                        100 restarts, 3 s apart, by systemd
 python -m tests.bench.worker_restarts --name lab --signal SIGKILL       workers that stop without ending anything
+python -m tests.bench.worker_restarts --name lab --device-seconds 2     steps that last, so that a stop waits for some
 
 A task that a stopping worker was handed, or that was on its way to one, waits for its timeout and is then given to
 another worker: its workflow ends right, and late. Prints the table of the ledger and the share of such workflows.
@@ -22,7 +23,7 @@ from temporalio.client import WorkflowHistory
 from lab import state
 from lab.end import leave
 from lab.view import View
-from tests.chaos.ledger import ledger, timeout_of
+from tests.chaos.ledger import Ledger, ledger, timeout_of
 
 RESTARTS = 100
 PAUSE_SECONDS = 3.0
@@ -58,10 +59,16 @@ def main() -> int:
     parser.add_argument(
         "--rate", type=float, default=PER_SECOND, help=f"workflows per second and client ({PER_SECOND:g})"
     )
+    parser.add_argument(
+        "--device-seconds",
+        type=float,
+        default=Ledger.device_seconds,
+        help=f"how long each step lasts ({Ledger.device_seconds:g})",
+    )
     parser.add_argument("--signal", default="", help="kill the process by this, and let systemd start it again")
     options = parser.parse_args()
     view = View(state.load(options.name))
-    with ledger(view, ":memory:", options.rate) as books:
+    with ledger(view, ":memory:", options.rate, device_seconds=options.device_seconds) as books:
         restart_in_turn(view, options.restarts, options.pause, options.signal)
     how = options.signal or "restarts"
     share = 100 * len(books.waited) / len(books.seen)

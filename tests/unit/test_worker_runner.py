@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ import textwrap
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ import tests.workers  # noqa: F401  (lets the programs of worker hosts be import
 # isort: split
 import temporal_worker_runner as runner
 
+ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {
     "TEMPORAL_ADDRESS": "one:7233",
     "TEMPORAL_NAMESPACE": "production",
@@ -242,54 +245,127 @@ def test_a_worker_without_workflow_tasks_stops_all_the_same(monkeypatch: pytest.
     asyncio.run(runner.one_is_kept(runner.WorkflowTasks(1)))
 
 
-def test_the_worker_gets_the_threads_and_the_polls_that_lose_no_task(
+def test_activities_have_a_worker_of_their_own_that_loses_none_and_stops_first(
     load: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "Worker", lambda _, **options: options)
     tasks = runner.WorkflowTasks(1)
-    options = load("team_package").worker(None, runner.Settings.from_environment(ENVIRONMENT), tasks)
-    assert options["workflow_task_executor"] is tasks
-    polls = options["activity_task_poller_behavior"]
+
+    def workers(*references: str) -> list[dict[str, object]]:
+        return load(*references).workers(None, settings(GRACEFUL_SHUTDOWN_SECONDS="60"), tasks)
+
+    activities, workflows = workers("team_package", "team_package")
+    polls = activities["activity_task_poller_behavior"]
     assert (polls.minimum, polls.initial) == (1, 1)
+    assert "workflows" not in activities
+    assert activities["graceful_shutdown_timeout"].total_seconds() == 60
+    assert workflows["workflow_task_executor"] is tasks
+    # It serves local activities, which are part of a workflow task, and no others.
+    assert workflows["no_remote_activities"]
+    assert names(workflows["activities"]) == {"first", "second"}
+    assert workflows["graceful_shutdown_timeout"] == runner.LOCAL_ACTIVITY_GRACE
+    assert ["workflows" in worker for worker in workers("", "team_package")] == [False]
+    assert ["workflows" in worker for worker in workers("team_package", "")] == [True]
+
+
+def test_the_unit_gives_a_stop_all_the_time_that_it_may_take() -> None:
+    units_template = (ROOT / "roles/temporal_worker/templates/units.yml.j2").read_text(encoding="utf-8")
+    allowed = re.search(r"graceful_shutdown_seconds \+ (\d+)", units_template)
+    both = 2 * runner.CANCELLATION_SECONDS + runner.LOCAL_ACTIVITY_GRACE.total_seconds()
+    assert int(allowed[1]) > both + runner.KEEP_WITHIN_SECONDS
 
 
 class Stopping:
-    """A worker that runs until it is told to stop, and the program that makes it."""
+    """A worker that runs until it is told to stop, or fails."""
 
-    def __init__(self, workflows: list[str], events: list[str]) -> None:
-        self.workflows = workflows
+    def __init__(self, name: str, events: list[str], error: Exception | None = None) -> None:
+        self.name = name
         self.events = events
+        self.error = error
         self.client = None
         self.over = asyncio.Event()
 
-    def worker(self, *_: object) -> Stopping:
-        return self
+    def config(self) -> dict[str, timedelta]:
+        return {"graceful_shutdown_timeout": timedelta(seconds=60)}
 
     async def run(self) -> None:
+        if self.error:
+            raise self.error
         os.kill(os.getpid(), signal.SIGTERM)
         await self.over.wait()
 
     async def shutdown(self) -> None:
-        self.events.append("it stops")
+        self.events.append(f"{self.name} stop")
         self.over.set()
 
 
-@pytest.mark.parametrize(("workflows", "expected"), [(["Flow"], ["a task is kept", "it stops"]), ([], ["it stops"])])
-def test_a_workflow_task_is_kept_before_the_worker_stops(
-    workflows: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+class Served:
+    """A program with the workers of these names, of which one may fail."""
+
+    def __init__(self, kinds: list[str], events: list[str], failing: str = "") -> None:
+        self.workflows = [kind for kind in kinds if kind == "workflows"]
+        self.made = [Stopping(kind, events, RuntimeError("no slot") if kind == failing else None) for kind in kinds]
+
+    def workers(self, *_: object) -> list[Stopping]:
+        return self.made
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[str]]]:
+    """Serve with workers of these kinds until they end; the exit code, and what happened."""
+
+    def _serve(kinds: list[str], failing: str = "") -> tuple[int, list[str]]:
+        events: list[str] = []
+
+        async def connected(_: object) -> None:
+            return None
+
+        async def kept(_: object) -> None:
+            events.append("a task is kept")
+
+        async def served() -> int:
+            return await runner.serve(settings(), Served(kinds, events, failing))
+
+        monkeypatch.setattr(runner.Link, "open", connected)
+        monkeypatch.setattr(runner, "one_is_kept", kept)
+        return asyncio.run(served()), events
+
+    return _serve
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (["activities", "workflows"], ["activities stop", "a task is kept", "workflows stop"]),
+        (["workflows"], ["a task is kept", "workflows stop"]),
+        (["activities"], ["activities stop"]),
+    ],
+)
+def test_workflows_are_served_until_the_last_activity_has_ended_and_a_task_is_kept(
+    serve: Callable[..., tuple[int, list[str]]], kinds: list[str], expected: list[str]
 ) -> None:
-    events: list[str] = []
+    assert serve(kinds) == (runner.STOPPED, expected)
 
-    async def connected(_: object) -> None:
-        return None
 
-    async def kept(_: object) -> None:
-        events.append("a task is kept")
+def test_when_one_worker_fails_what_the_other_does_may_end(serve: Callable[..., tuple[int, list[str]]]) -> None:
+    code, events = serve(["activities", "workflows"], "workflows")
+    assert code == runner.FAILED
+    assert events[0] == "activities stop"
 
-    async def serve() -> int:
-        return await runner.serve(runner.Settings.from_environment(ENVIRONMENT), Stopping(workflows, events))
 
-    monkeypatch.setattr(runner.Link, "open", connected)
-    monkeypatch.setattr(runner, "one_is_kept", kept)
-    assert asyncio.run(serve()) == runner.STOPPED
-    assert events == expected
+def test_an_error_while_stopping_is_a_failure_and_the_other_worker_stops_all_the_same(
+    serve: Callable[..., tuple[int, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "CANCELLATION_SECONDS", -59.9)
+
+    async def deaf(worker: Stopping) -> None:
+        worker.events.append(f"{worker.name} stop")
+        if worker.name == "activities":
+            await asyncio.sleep(60)
+        worker.over.set()
+
+    monkeypatch.setattr(Stopping, "shutdown", deaf)
+    assert serve(["activities", "workflows"]) == (
+        runner.FAILED,
+        ["activities stop", "a task is kept", "workflows stop"],
+    )

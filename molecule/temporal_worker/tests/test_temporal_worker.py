@@ -29,8 +29,8 @@ def test_a_worker_runs_as_its_own_user_without_privileges(host: Host) -> None:
 
 
 def test_the_time_to_stop_follows_from_the_grace(host: Host) -> None:
-    assert host.check_output(f"systemctl show --property=TimeoutStopUSec --value '{UNIT}'") == "25s"
-    assert host.check_output(f"systemctl show --property=TimeoutStopUSec --value '{OTHER_UNIT}'") == "45s"
+    assert host.check_output(f"systemctl show --property=TimeoutStopUSec --value '{UNIT}'") == "40s"
+    assert host.check_output(f"systemctl show --property=TimeoutStopUSec --value '{OTHER_UNIT}'") == "1min"
 
 
 def test_the_environment_belongs_to_root_and_is_whole(host: Host) -> None:

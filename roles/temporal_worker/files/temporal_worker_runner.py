@@ -88,8 +88,11 @@ CONNECT_TIMEOUT = timedelta(seconds=3)
 # SDK's 10 s would lose it and the task would wait for its timeout.
 RETRIES = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, max_retries=60)
 
-# What activities may take beyond their grace to notice that they are cancelled; systemd kills 4 s later.
+# What activities may take beyond their grace to notice that they are cancelled. The worker of workflows stops after
+# that of activities; the grace of its local activities is this at most, as they are part of a workflow task. systemd
+# kills 4 s after all of this.
 CANCELLATION_SECONDS = 10.0
+LOCAL_ACTIVITY_GRACE = timedelta(seconds=5)
 RETRY_PAUSE_SECONDS = 1.0
 
 # The SDK that stops (1.35.0) drops tasks that the server hands it before its polls have ended, and each waits for its
@@ -338,29 +341,49 @@ class Program:
             raise UnusableError("neither workflows nor activities are named: there is nothing to serve")
         return program
 
-    def worker(self, client: Client, settings: Settings, workflow_tasks: WorkflowTasks) -> Worker:
-        """Return the worker that serves this program.
+    def workers(self, client: Client, settings: Settings, workflow_tasks: WorkflowTasks) -> list[Worker]:
+        """Return the workers that serve this program, in the order in which they stop: activities, then workflows.
+
+        Activities that end while the process stops make workflow tasks, most of them in the queue of the workflow
+        worker's own, where nobody else takes them before 10 s are over: so that one stops last.
 
         Raises:
             UnusableError: the SDK refuses a definition, for example a workflow that its sandbox cannot import.
         """
+        common: dict[str, Any] = {
+            "task_queue": settings.task_queue,
+            "activities": self.activities,
+            "activity_executor": ThreadPoolExecutor(settings.max_concurrent_activities, "activity"),
+            "identity": settings.identity,
+            "deployment_config": settings.deployment,
+            **slots(settings),
+        }
+        workers = []
         try:
-            return Worker(
-                client,
-                task_queue=settings.task_queue,
-                workflows=self.workflows,
-                activities=self.activities,
-                activity_executor=ThreadPoolExecutor(settings.max_concurrent_activities, "activity"),
-                workflow_task_executor=workflow_tasks,
-                activity_task_poller_behavior=ACTIVITY_POLLS,
-                **slots(settings),
-                max_cached_workflows=settings.max_cached_workflows,
-                graceful_shutdown_timeout=settings.graceful_shutdown,
-                identity=settings.identity,
-                deployment_config=settings.deployment,
-            )
+            if self.activities:
+                workers.append(
+                    Worker(
+                        client,
+                        activity_task_poller_behavior=ACTIVITY_POLLS,
+                        graceful_shutdown_timeout=settings.graceful_shutdown,
+                        **common,
+                    )
+                )
+            if self.workflows:
+                workers.append(
+                    Worker(
+                        client,
+                        workflows=self.workflows,
+                        no_remote_activities=True,
+                        workflow_task_executor=workflow_tasks,
+                        max_cached_workflows=settings.max_cached_workflows,
+                        graceful_shutdown_timeout=min(settings.graceful_shutdown, LOCAL_ACTIVITY_GRACE),
+                        **common,
+                    )
+                )
         except Exception as error:
             raise refused(error) from error
+        return workers
 
 
 def slots(settings: Settings) -> dict[str, Any]:
@@ -420,12 +443,15 @@ class Link:
         # A balancer accepts although the server behind it is dead, so the limit covers the first call, too.
         return await asyncio.wait_for(connecting, CONNECT_TIMEOUT.total_seconds())
 
-    async def watch(self, worker: Worker) -> None:
-        """Give ``worker`` a new connection when its own is lost, its server drains, or its certificate was replaced."""
+    async def watch(self, workers: Sequence[Worker]) -> None:
+        """Give ``workers`` a new connection when theirs is lost, its server drains, or its certificate was replaced.
+
+        They are those that still serve, at least one.
+        """
         lost_at, failures = 0.0, 0
         while True:
             await asyncio.sleep(PROBE_INTERVAL.total_seconds())
-            reason = await self._probe(worker.client)
+            reason = await self._probe(workers[-1].client)
             if not reason:
                 if failures:
                     log.info("connection to %s works again after %.1f s", self.address, time.monotonic() - lost_at)
@@ -440,7 +466,9 @@ class Link:
                     log.warning("connection to %s does not answer: %s", self.address, reason)
                 if failures < PROBES_UNTIL_LOST:
                     continue
-            worker.client = await self.open()
+            client = await self.open()
+            for worker in workers:
+                worker.client = client
             gap = f" after {time.monotonic() - lost_at:.1f} s" if failures else ""
             failures = 0
             log.info("connected to %s%s", self.address, gap)
@@ -500,21 +528,32 @@ async def serve(settings: Settings, program: Program) -> int:
     log.info("connected to %s", link.address)
 
     workflow_tasks = WorkflowTasks(settings.max_concurrent_workflow_tasks)
-    worker = program.worker(opening.result(), settings, workflow_tasks)
-    running = asyncio.ensure_future(worker.run())
-    watching = asyncio.ensure_future(link.watch(worker))
+    workers = program.workers(opening.result(), settings, workflow_tasks)
+    serving = list(workers)
+    running = [asyncio.ensure_future(worker.run()) for worker in workers]
+    watching = asyncio.ensure_future(link.watch(serving))
     build = f" as {settings.deployment.version.to_canonical_string()}" if settings.deployment else ""
     log.info("polling %s in %s%s", settings.task_queue, settings.namespace, build)
-    await asyncio.wait({running, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not stop.is_set():
-        watching.cancel()
-        error = next((task.exception() for task in (running, watching) if task.done() and not task.cancelled()), None)
-        log.error("failed: %s", error or "the worker ended by itself")
-        return FAILED
-    if program.workflows:
-        await one_is_kept(workflow_tasks)
-    watching.cancel()
-    return await finish(worker, running, settings.graceful_shutdown.total_seconds())
+    await asyncio.wait({*running, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    asked = stop.is_set()
+    if not asked:
+        error = next((task.exception() for task in (*running, watching) if task.done() and not task.cancelled()), None)
+        log.error("failed: %s", error or "a worker ended by itself")
+
+    started = time.monotonic()
+    log.info("stopping: running tasks get %g s", settings.graceful_shutdown.total_seconds())
+    well = True
+    for worker, run in zip(workers, running, strict=True):
+        if worker is workers[-1]:
+            if program.workflows:
+                await one_is_kept(workflow_tasks)
+            watching.cancel()
+        else:
+            # What stops cannot get a new connection any more.
+            serving.remove(worker)
+        well &= await finish(worker, run)
+    log.info("stopped after %.1f s", time.monotonic() - started)
+    return STOPPED if asked and well else FAILED
 
 
 async def one_is_kept(workflow_tasks: WorkflowTasks) -> None:
@@ -525,21 +564,19 @@ async def one_is_kept(workflow_tasks: WorkflowTasks) -> None:
         await asyncio.wait_for(kept.wait(), KEEP_WITHIN_SECONDS)
 
 
-async def finish(worker: Worker, running: asyncio.Future[None], grace_seconds: float) -> int:
-    """Take no more tasks and let the running ones end; return the exit code."""
-    started = time.monotonic()
-    log.info("stopping: running tasks get %g s", grace_seconds)
+async def finish(worker: Worker, running: asyncio.Future[None]) -> bool:
+    """Let ``worker`` take no more tasks and end its running ones; tell whether it did."""
+    limit = worker.config()["graceful_shutdown_timeout"].total_seconds() + CANCELLATION_SECONDS
     try:
-        await asyncio.wait_for(worker.shutdown(), grace_seconds + CANCELLATION_SECONDS)
+        await asyncio.wait_for(worker.shutdown(), limit)
         await running
     except TimeoutError:
-        log.error("stopped after %.1f s with tasks that do not heed their cancellation", time.monotonic() - started)
-        return FAILED
+        log.error("after %g s there are tasks that do not heed their cancellation", limit)
+        return False
     except Exception as error:
         log.error("failed while stopping: %s", error)
-        return FAILED
-    log.info("stopped after %.1f s", time.monotonic() - started)
-    return STOPPED
+        return False
+    return True
 
 
 async def check(_: Settings, program: Program) -> int:
