@@ -15,6 +15,7 @@ description:
     accepts the login, and a serial read through it reaches a quorum.
   - The ring keeps the copies that it is to keep, and every node holds those that it got last. With fewer of them all
     nodes may be up, and the loss of one is a loss of data all the same.
+  - The disks of the node have room.
   - Changes nothing.
 options:
   name:
@@ -37,6 +38,7 @@ extends_documentation_fragment:
   - zerospof.temporal.reads_only
   - zerospof.temporal.cassandra
   - zerospof.temporal.cassandra_members
+  - zerospof.temporal.disk
 """
 
 EXAMPLES = r"""
@@ -67,12 +69,13 @@ import time
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client, _disk
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
 
 PAUSE_SECONDS = 2
+DISK = ("name", "directories", "disk_free_least_percent")
 
 
 def wait_for_port(module: AnsibleModule, deadline: float) -> None:
@@ -129,6 +132,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_cassandra_client.ARGUMENTS,
+            **_disk.ARGUMENTS,
             "name": {"type": "str", "required": True},
             "members": _cassandra_client.MEMBERS,
             "keyspaces": {"type": "dict"},
@@ -142,7 +146,7 @@ def main() -> None:
     deadline = time.monotonic() + module.params["timeout_seconds"]
     wait_for_port(module, deadline)
     attempts = 1
-    while found := problems(module):
+    while found := [*problems(module), *_disk.problems(*(module.params[name] for name in DISK))]:
         if time.monotonic() > deadline:
             module.fail_json(msg=f"cassandra on {module.params['name']}: {'; '.join(found)}")
         time.sleep(PAUSE_SECONDS)
