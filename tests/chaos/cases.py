@@ -41,6 +41,8 @@ ZONE_SECONDS = 60
 # A server looks for a new certificate every minute (refreshInterval).
 CERTIFICATE_SECONDS = 150
 SLOW_MILLISECONDS = 50
+# Within this time tasks that a dead worker had are done by others, and new ones wait for nobody.
+WORKERS_TARGET, WORKERS_SECONDS = 60, 75
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,17 @@ CASES = (
         "all hosts but one die",
         "kill-host",
         "workers_but_one",
-        everywhere(None),
-        HOST_SECONDS,
+        everywhere(WORKERS_TARGET),
+        WORKERS_SECONDS,
+    ),
+    Case(
+        "workers-of-a-zone",
+        WORKERS,
+        "all hosts of a zone die",
+        "kill-host",
+        "workers_of_a_zone",
+        everywhere(WORKERS_TARGET),
+        WORKERS_SECONDS,
     ),
     *(
         Case(f"{name}-{how}", ZONES, f"{title} {done}", command, victims, targets, ZONE_SECONDS, stops=tuple(stops))

@@ -106,6 +106,13 @@ def workers_but_one(view: View) -> list[str]:
     return view.members("temporal_workers")[:-1]
 
 
+def workers_of_a_zone(view: View) -> list[str]:
+    """All hosts of workers of one zone."""
+    members = view.members("temporal_workers")
+    zone = view.lab.host(members[0]).zone
+    return [host for host in members if view.lab.host(host).zone == zone]
+
+
 def zone_of_primary(view: View) -> list[str]:
     """The zone in which PostgreSQL takes writes."""
     return [view.lab.host(view.database_primary()).zone]
@@ -144,6 +151,7 @@ CHOICES = {
         node_of_another_zone,
         nodes_of_a_zone,
         workers_but_one,
+        workers_of_a_zone,
         zone_of_primary,
         zone_of_vip_holder,
         zone_of_primary_and_next,
