@@ -333,24 +333,30 @@ def rolling_plan(
     return {"steps": steps, "left_out": sorted(left_out), "problems": problems}
 
 
-def rolling_groups(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rolling_groups(plan: Mapping[str, Any], observer: str = "") -> list[dict[str, Any]]:
     """Return the plan as groups of hosts, ``[{name, groups}]`` in the order in which the hosts restart.
 
     ``rolling_STEP`` holds the hosts of a step, ``rolling_STEP_batch_00001`` those of its first batch, and
-    ``rolling_switchover`` the primary that hands over with the hosts whose queries wait meanwhile.
+    ``rolling_switchover`` the primary that hands over with the hosts whose queries wait meanwhile. ``rolling_watch`` is
+    the ``observer`` on which a client watches, if anything is to be done.
     """
+    watch = [{"name": observer, "groups": ["rolling_watch"]}] if observer and plan["steps"] else []
     switchover = [
         {"name": name, "groups": ["rolling_switchover"]}
         for step in plan["steps"]
         if step["step"] == PRIMARY
         for name in [*(host["name"] for batch in step["batches"] for host in batch["hosts"]), *step["waiting"]]
     ]
-    return switchover + [
-        {"name": host["name"], "groups": [f"rolling_{step['step']}", f"rolling_{step['step']}_batch_{number:05}"]}
-        for step in plan["steps"]
-        for number, batch in enumerate(step["batches"], start=1)
-        for host in batch["hosts"]
-    ]
+    return (
+        watch
+        + switchover
+        + [
+            {"name": host["name"], "groups": [f"rolling_{step['step']}", f"rolling_{step['step']}_batch_{number:05}"]}
+            for step in plan["steps"]
+            for number, batch in enumerate(step["batches"], start=1)
+            for host in batch["hosts"]
+        ]
+    )
 
 
 def rolling_serial(groups: _topology.Groups, step: str) -> list[int]:

@@ -404,3 +404,10 @@ def test_a_rotation_restarts_what_waits_for_certificates_and_leaves_other_change
     )
     assert batches(plan(groups, seen, because="/tls/"), "temporal_ui") == [["temporal-a0"]]
     assert batches(plan(groups, seen), "temporal_ui") == [["temporal-a0"], ["temporal-b0"]]
+
+
+def test_a_client_watches_from_one_host_when_anything_is_to_be_done() -> None:
+    plan = {"steps": [{"step": "etcd", "batches": [{"hosts": [{"name": "db-a"}]}]}]}
+    assert _rolling.rolling_groups(plan, "temporal-a")[0] == {"name": "temporal-a", "groups": ["rolling_watch"]}
+    assert _rolling.rolling_groups(plan) == _rolling.rolling_groups(plan, "temporal-a")[1:]
+    assert _rolling.rolling_groups({"steps": []}, "temporal-a") == []
