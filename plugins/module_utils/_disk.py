@@ -1,16 +1,13 @@
-"""How much room the disks have on which a member of a database writes."""
+"""How much room the disks have on which databases write."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "directories": {"type": "list", "elements": "path", "default": []},
-    "disk_free_least_percent": {"type": "int", "default": 10},
-}
+Disks = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def free_percent(space: os.statvfs_result) -> float:
@@ -19,21 +16,31 @@ def free_percent(space: os.statvfs_result) -> float:
     return 100 * space.f_bavail / max(used + space.f_bavail, 1)
 
 
-def problems(name: str, directories: Iterable[str], least_percent: int) -> list[str]:
-    """Return on which disks of the host ``name`` less than ``least_percent`` are free, each disk once."""
-    found, seen = [], set()
+def disks_of(directories: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return the disks of those ``directories`` that exist, each once: ``{directory, free_percent, free_bytes}``.
+
+    Raises:
+        OSError: one cannot be looked at.
+    """
+    found: dict[int, dict[str, Any]] = {}
     for directory in directories:
-        try:
-            disk, space = Path(directory).stat().st_dev, os.statvfs(directory)
-        except OSError as error:
-            found.append(f"{directory} on {name} cannot be read: {error.strerror}")
-            continue
-        free = free_percent(space)
-        if disk not in seen and free < least_percent:
-            left = space.f_bavail * space.f_frsize / 2**30
-            found.append(
-                f"the disk of {directory} on {name} has {free:.1f} % ({left:.1f} GiB) free, "
-                f"less than {least_percent} % (temporal_disk_free_least_percent)"
-            )
-        seen.add(disk)
-    return found
+        if directory.is_dir():
+            space = os.statvfs(directory)
+            disk = {
+                "directory": str(directory),
+                "free_percent": round(free_percent(space), 1),
+                "free_bytes": space.f_bavail * space.f_frsize,
+            }
+            found.setdefault(directory.stat().st_dev, disk)
+    return list(found.values())
+
+
+def disk_problems(found: Disks, least_percent: float) -> list[str]:
+    """Return which disks have less than ``least_percent`` free; ``found`` is what hosts said, by their names."""
+    return [
+        f"{host}: the disk of {disk['directory']} has {disk['free_percent']:.1f} % free "
+        f"({disk['free_bytes'] / 2**30:.1f} GiB), less than {least_percent:g} % (temporal_disk_free_least_percent)"
+        for host, disks in sorted(found.items())
+        for disk in disks
+        if disk["free_percent"] < least_percent
+    ]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils import _expiry, _topology, _units
+from ansible_collections.zerospof.temporal.plugins.module_utils import _disk, _expiry, _topology, _units
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
 # The order of the steps and the units that each restarts. A unit of the database comes before what needs it.
@@ -58,6 +58,7 @@ TITLES = {
     "load_balancers": "balancers, the holder of the virtual address last",
     "temporal_workers": "workers",
 }
+DATABASES = ("etcd", "postgresql", "cassandra")
 NOT_RUNNING = "it is not running"
 FORCED = "asked for"
 INTERRUPTED = "an earlier run was interrupted on this host"
@@ -70,7 +71,7 @@ class Wishes:
     """What the person asked for; ``batch_limit`` 0 is a whole zone.
 
     ``because``: only what waits for a file with this in its path; ``certificate_days``: how long every certificate of
-    the cluster has to last.
+    the cluster has to last; ``disk_free_percent``: how much of each disk of a database has to be free.
     """
 
     tiers: tuple[str, ...] = ()
@@ -80,6 +81,7 @@ class Wishes:
     accept_outage: bool = False
     because: str = ""
     certificate_days: int = 0
+    disk_free_percent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
     rest = dict(wishes)
     tiers = tuple(names(rest.pop("tiers", ())))
     days = int(rest.pop("certificate_days", 0))
+    percent = float(rest.pop("disk_free_percent", 0))
     limit = str(rest.pop("batch_limit", 0)).strip()
     unknown = [name for name in tiers if name not in UNITS]
     problems = [f"tiers: {', '.join(unknown)}: not one of {', '.join(UNITS)}"] if unknown else []
@@ -197,7 +200,11 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
         for name in rest.pop("misspelt", ())
     ]
     return Wishes(
-        tiers=tiers, batch_limit=int(limit) if limit.isdecimal() else 0, certificate_days=days, **rest
+        tiers=tiers,
+        batch_limit=int(limit) if limit.isdecimal() else 0,
+        certificate_days=days,
+        disk_free_percent=percent,
+        **rest,
     ), problems
 
 
@@ -330,6 +337,10 @@ def rolling_plan(
         # A service whose certificate has ended does not come back to its peers, and they will not be with it for long.
         found = {host: state.get("certificates", ()) for host, state in states.items()}
         problems += _expiry.certificate_problems(found, asked.certificate_days, authorities=False)
+    if any(step["tier"] in DATABASES for step in steps):
+        # What is down lets the log of those who stay grow, and who starts writes what it had in memory.
+        disks = {host: state.get("disks", ()) for host, state in states.items()}
+        problems += _disk.disk_problems(disks, asked.disk_free_percent)
     return {"steps": steps, "left_out": sorted(left_out), "problems": problems}
 
 

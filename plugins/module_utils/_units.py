@@ -14,6 +14,7 @@ import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted, table
 
@@ -137,3 +138,66 @@ def pending_text(units_by_host: Mapping[str, Sequence[Mapping[str, object]]]) ->
     return "\n".join(
         [f"Waiting for a restart: {counted(len(waiting), 'service')} (rolling_restart.yml)", *table(waiting)]
     )
+
+
+# What is answered at once by whoever is alive: the SSLRequest of the protocol of PostgreSQL, which PgBouncer speaks,
+# too, and a question on the control socket of HAProxy.
+GREETINGS = {"postgresql": (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big"), "haproxy": b"show version\n"}
+
+
+def guard_units(unit: str, program: str, address: str, protocol: str) -> list[dict[str, Any]]:
+    """Return the units that end ``unit`` when it hangs, as the module ``systemd_units`` takes them.
+
+    ``program``: path of ``hang_guard.py``. ``address``: where ``unit`` listens, ``host:port`` or the path of a socket.
+    ``protocol``: what it speaks there, a key of ``GREETINGS``.
+    """
+    name = f"{unit.removesuffix('.service')}-guard"
+    message = GREETINGS[protocol].hex()
+    service = f"""\
+# Managed by zerospof.temporal
+[Unit]
+Description=End {unit} when it hangs, so that it is started again
+
+[Service]
+ExecStart=/usr/bin/python3 {program} --unit {unit} --address {address} --message {message}
+OOMScoreAdjust=-600
+UMask=0077
+NoNewPrivileges=true
+ProtectSystem=strict
+ProtectHome=true
+ProtectKernelTunables=true
+ProtectKernelModules=true
+ProtectKernelLogs=true
+ProtectControlGroups=true
+ProtectClock=true
+ProtectHostname=true
+PrivateTmp=true
+PrivateDevices=true
+RestrictAddressFamilies=AF_INET AF_UNIX
+RestrictNamespaces=true
+RestrictRealtime=true
+RestrictSUIDSGID=true
+LockPersonality=true
+MemoryDenyWriteExecute=true
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+"""
+    timer = f"""\
+# Managed by zerospof.temporal
+[Unit]
+Description=Somebody looks after {unit}
+
+[Timer]
+# It ends now and then, to begin anew as it is on disk then.
+OnActiveSec=0
+OnUnitInactiveSec=5
+AccuracySec=1
+
+[Install]
+WantedBy=timers.target
+"""
+    return [
+        {"name": f"{name}.service", "content": service, "on_demand": True},
+        {"name": f"{name}.timer", "content": timer},
+    ]

@@ -1,12 +1,14 @@
 """The log of a client that watches a cluster while something is done to it: who writes it, who reads it, what it says.
 
 The client (``client_watch``) and those who ask (``client_watch_info``) have nothing in common but two files. The log
-has one line for each call. The mark beside it is touched by whoever reads: a client that nobody asks any more ends.
+has one line for each call, and a lock on it for as long as the client lives. The mark beside it is touched by whoever
+reads: a client that nobody asks any more ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import time
@@ -29,6 +31,7 @@ class Log:
         path.unlink(missing_ok=True)
         self._path = path
         self._file = path.open("x", encoding="utf-8", buffering=1)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         touch(path)
 
     def add(self, call: _calls.Call) -> None:
@@ -54,12 +57,27 @@ def touch(path: Path) -> None:
     mark(path).touch(mode=0o600)
 
 
-def end(path: Path) -> bool:
-    """Let the client end that writes the log at ``path``; tell whether there was one."""
-    there = path.exists()
+def end(path: Path) -> None:
+    """Let the client end that writes the log at ``path``."""
     for file in (path, mark(path)):
         file.unlink(missing_ok=True)
-    return there
+
+
+def read(path: Path) -> str | None:
+    """Return the log at ``path``, ``None`` when nobody writes one.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read()
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def calls_of(text: str) -> list[_calls.Call]:

@@ -15,7 +15,6 @@ description:
     accepts the login, and a serial read through it reaches a quorum.
   - The ring keeps the copies that it is to keep, and every node holds those that it got last. With fewer of them all
     nodes may be up, and the loss of one is a loss of data all the same.
-  - The disks of the node have room.
   - Changes nothing.
 options:
   name:
@@ -38,7 +37,6 @@ extends_documentation_fragment:
   - zerospof.temporal.reads_only
   - zerospof.temporal.cassandra
   - zerospof.temporal.cassandra_members
-  - zerospof.temporal.disk
 """
 
 EXAMPLES = r"""
@@ -69,13 +67,12 @@ import time
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client, _disk
+from ansible_collections.zerospof.temporal.plugins.module_utils import _cassandra, _cassandra_client
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
 
 PAUSE_SECONDS = 2
-DISK = ("name", "directories", "disk_free_least_percent")
 
 
 def wait_for_port(module: AnsibleModule, deadline: float) -> None:
@@ -132,7 +129,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_cassandra_client.ARGUMENTS,
-            **_disk.ARGUMENTS,
             "name": {"type": "str", "required": True},
             "members": _cassandra_client.MEMBERS,
             "keyspaces": {"type": "dict"},
@@ -146,7 +142,7 @@ def main() -> None:
     deadline = time.monotonic() + module.params["timeout_seconds"]
     wait_for_port(module, deadline)
     attempts = 1
-    while found := [*problems(module), *_disk.problems(*(module.params[name] for name in DISK))]:
+    while found := problems(module):
         if time.monotonic() > deadline:
             module.fail_json(msg=f"cassandra on {module.params['name']}: {'; '.join(found)}")
         time.sleep(PAUSE_SECONDS)

@@ -11,8 +11,9 @@ short_description: Start workflows at a steady rate and write down what a client
 version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
-  - A client with the settings that the SDK has by itself starts a workflow, which needs every tier of the cluster, at a
-    steady rate, and writes each answer to a log that M(zerospof.temporal.client_watch_info) reads.
+  - A client starts a workflow, which needs every tier of the cluster, at a steady rate, and writes each answer to a log
+    that M(zerospof.temporal.client_watch_info) reads. It retries as the SDK does by itself, and pings silent
+    connections as the collection documents it.
   - No worker is needed. The workflows would begin an hour later, and are deleted after some seconds.
   - The client ends when its log is removed or another client takes its place, when nobody has read the log for
     O(lease_seconds), and after O(seconds).
@@ -48,7 +49,7 @@ options:
   lease_seconds:
     description: The client ends when its log was not read for so long.
     type: float
-    default: 1800
+    default: 7200
   token:
     description: JSON Web Token for a frontend that asks for one; it must allow to write in the namespace.
     type: str
@@ -87,7 +88,6 @@ calls:
 """
 
 import asyncio
-import contextlib
 import itertools
 import time
 import uuid
@@ -96,7 +96,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _frontend, _watch
+from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _frontend, _patience, _watch
 
 try:
     from google.protobuf.duration_pb2 import Duration
@@ -104,7 +104,7 @@ try:
     from temporalio.api.taskqueue.v1 import TaskQueue
     from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, StartWorkflowExecutionRequest
     from temporalio.client import Client
-    from temporalio.service import RPCError
+    from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
 except ImportError:  # main ends with _frontend.require_library before anything here is used.
     pass
 
@@ -135,13 +135,16 @@ async def start(client: Client, name: str) -> _calls.Call:
     return _calls.Call(_calls.RETRYING, "start", name, "", began, time.time(), error)
 
 
-async def delete(client: Client, name: str) -> None:
-    """Delete a workflow; one that cannot be deleted ends by itself."""
+async def delete(client: Client, name: str) -> bool:
+    """Delete a workflow; tell whether it is gone."""
     request = DeleteWorkflowExecutionRequest(
         namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=name)
     )
-    with contextlib.suppress(Exception):
+    try:
         await client.workflow_service.delete_workflow_execution(request, retry=True)
+    except RPCError as refused:
+        return refused.status == RPCStatusCode.NOT_FOUND
+    return True
 
 
 async def watch(parameters: dict[str, Any]) -> int:
@@ -153,6 +156,7 @@ async def watch(parameters: dict[str, Any]) -> int:
         tls=_frontend.tls_settings(parameters),
         api_key=parameters["token"] or None,
         identity="zerospof.temporal watch",
+        keep_alive_config=KeepAliveConfig(**_patience.PINGS),
         lazy=True,
     )
     run, kept = f"zerospof-watch-{uuid.uuid4().hex[:8]}", deque[str]()
@@ -162,8 +166,8 @@ async def watch(parameters: dict[str, Any]) -> int:
         log.add(await start(client, name))
         # Also what was refused may be there.
         kept.append(name)
-        if len(kept) > KEPT:
-            await delete(client, kept.popleft())
+        if len(kept) > KEPT and not await delete(client, oldest := kept.popleft()):
+            kept.append(oldest)
 
     due = time.monotonic()
     until = due + parameters["seconds"]
@@ -189,7 +193,7 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "seconds": {"type": "float", "required": True},
             "per_second": {"type": "float", "default": 2},
-            "lease_seconds": {"type": "float", "default": 1800},
+            "lease_seconds": {"type": "float", "default": 7200},
             "token": {"type": "str", "default": "", "no_log": True},
         },
         required_together=_frontend.REQUIRED_TOGETHER,

@@ -82,12 +82,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     path = Path(module.params["path"])
-    if not path.exists():
-        module.exit_json(changed=False, watching=False, text="")
-    seen = _watch.seen(_watch.calls_of(path.read_text(encoding="utf-8")), time.time())
+    log = _watch.read(path)
     if not module.check_mode:
-        (_watch.end if module.params["last"] else _watch.touch)(path)
-    module.exit_json(changed=False, watching=True, **seen)
+        # What a client has left that died is nobody's.
+        (_watch.end if module.params["last"] or log is None else _watch.touch)(path)
+    if log is None:
+        module.exit_json(changed=False, watching=False, text="")
+    module.exit_json(changed=False, watching=True, **_watch.seen(_watch.calls_of(log), time.time()))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,11 @@ version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
   - A ring is healthy when every member of the inventory serves, all follow one leader, no alarm is raised, and
-    the ring has exactly the members of the inventory. The disk of this host has room.
+    the ring has exactly the members of the inventory.
   - In check mode the ring is judged once and the module does not fail.
 extends_documentation_fragment:
   - zerospof.temporal.reads_only
   - zerospof.temporal.etcd
-  - zerospof.temporal.disk
 options:
   timeout_seconds:
     description: Time that the ring has to become healthy.
@@ -49,7 +48,7 @@ problems:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _disk, _etcd, _etcdctl
+from ansible_collections.zerospof.temporal.plugins.module_utils import _etcd, _etcdctl
 
 
 def judge(module: AnsibleModule) -> list[str]:
@@ -57,19 +56,15 @@ def judge(module: AnsibleModule) -> list[str]:
     client = _etcdctl.Etcdctl(module)
     if not client.is_installed:
         return ["etcdctl is not installed"]
-    parameters = module.params
-    return [
-        *_etcd.problems(
-            parameters["members"], parameters["client_port"], client.ring(), client.statuses(), client.healths()
-        ),
-        *_disk.problems(parameters["name"], parameters["directories"], parameters["disk_free_least_percent"]),
-    ]
+    return _etcd.problems(
+        module.params["members"], module.params["client_port"], client.ring(), client.statuses(), client.healths()
+    )
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={**_etcdctl.ARGUMENTS, **_disk.ARGUMENTS, "timeout_seconds": {"type": "int", "default": 60}},
+        argument_spec={**_etcdctl.ARGUMENTS, "timeout_seconds": {"type": "int", "default": 60}},
         supports_check_mode=True,
     )
     deadline = time.monotonic() + module.params["timeout_seconds"]

@@ -13,12 +13,11 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - A cluster is healthy when the member of this host answers, one leader runs, every replica streams, applies what it
     receives and is not far behind, a standby confirms writes where that is asked for, the members are those of the
-    inventory, the cluster is not paused, and the disk of this host has room.
+    inventory, and the cluster is not paused.
   - In check mode the cluster is judged once and the module does not fail.
 extends_documentation_fragment:
   - zerospof.temporal.reads_only
   - zerospof.temporal.patroni
-  - zerospof.temporal.disk
 options:
   synchronous:
     description: Whether a standby must hold every acknowledged write.
@@ -69,7 +68,7 @@ leader:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _disk, _patroni, _patroni_rest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _patroni, _patroni_rest
 
 
 def judge(module: AnsibleModule) -> tuple[list[str], str]:
@@ -93,7 +92,6 @@ def judge(module: AnsibleModule) -> tuple[list[str], str]:
     names = [member["name"] for member in parameters["members"]]
     maximum = parameters["maximum_lag_bytes"]
     problems = _patroni.problems(cluster, version, names, parameters["synchronous"], maximum)
-    problems += _disk.problems(name, parameters["directories"], parameters["disk_free_least_percent"])
     statuses = {}
     for member in cluster["members"]:
         if member["name"] in names and member["role"] not in _patroni.LEADERS and _patroni.follows(member, version):
@@ -110,7 +108,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_patroni_rest.ARGUMENTS,
-            **_disk.ARGUMENTS,
             "synchronous": {"type": "bool", "default": False},
             "maximum_lag_bytes": {"type": "int", "default": 67108864},
             "leaving": {"type": "bool", "default": False},

@@ -158,6 +158,7 @@ CASES = (
     hung("matching-hung", SERVERS, "matching hangs", SERVER, "temporal-matching.service", PROFILES),
     killed("pooler-killed", SERVERS, "PgBouncer is killed", SERVER, both(None), "pgbouncer.service"),
     hung("pooler-hung", SERVERS, "PgBouncer hangs", SERVER, "pgbouncer.service"),
+    hung("proxy-hung", SERVERS, "HAProxy in front of the database hangs", SERVER, "haproxy-database.service"),
     killed(
         "primary-killed", POSTGRESQL, "PostgreSQL of the primary is killed", PRIMARY, both(5) | NO_TARGET, "postgres"
     ),
@@ -171,8 +172,23 @@ CASES = (
         DATABASE_SECONDS,
         stops=("basic",),
     ),
-    killed("patroni-killed", POSTGRESQL, "Patroni of the primary is killed", PRIMARY, both(5), "patroni.service"),
+    killed("patroni-killed", POSTGRESQL, "Patroni of the primary is killed", PRIMARY, both(5), "patroni"),
+    Case(
+        "patroni-and-primary-killed",
+        POSTGRESQL,
+        "Patroni and PostgreSQL of the primary are killed",
+        "kill-process",
+        PRIMARY,
+        both(25),
+        HOST_SECONDS,
+        "patroni.service",
+    ),
+    hung("patroni-hung", POSTGRESQL, "Patroni of the primary hangs", PRIMARY, "patroni"),
+    hung("postmaster-hung", POSTGRESQL, "the first process of PostgreSQL of the primary hangs", PRIMARY, "postgres"),
     hung("primary-hung", POSTGRESQL, "Patroni and PostgreSQL of the primary hang", PRIMARY, "patroni.service"),
+    hung(
+        "replica-hung", POSTGRESQL, "Patroni and PostgreSQL of a synchronous replica hang", "replica", "patroni.service"
+    ),
     full("primary-disk-full", POSTGRESQL, "disk of the primary is full", PRIMARY, both(None)),
     Case(
         "primary-then-server",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lab.view import View
 from tests.chaos.ledger import ledger
+from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster, Run
 from tests.cluster.test_rolling_restart import restarted, starts, wait_for_every_server
 from tests.cluster.test_rolling_upgrade import UNITS, judged
@@ -22,6 +26,17 @@ def described(path: Path, setting: str, value: object) -> tuple[str, ...]:
     """The words of a run in which every server has one more setting."""
     path.write_text(yaml.safe_dump({"all": {"vars": {setting: value}}}), encoding="utf-8")
     return ("-i", str(path))
+
+
+def watched(view: View) -> int:
+    """How many workflows of a watching client the cluster has."""
+
+    async def count() -> int:
+        namespace = view.variable("temporal_namespaces")[0]["name"]
+        client = await view.client("test@outside", namespace=namespace)
+        return (await client.count_workflows("WorkflowType = 'zerospof_watch'")).count
+
+    return asyncio.run(count())
 
 
 def changed(run: Run) -> list[str]:
@@ -44,7 +59,15 @@ def test_a_changed_setting_restarts_what_reads_it_and_a_dynamic_one_nothing(
         servers = view.members("temporal_servers")
         assert restarted(before, after) == {(host, service) for host in servers for service in UNITS}
         for number, host in enumerate(servers, start=1):
-            assert f"temporal_servers, batch {number} of 3 ({view.lab.host(host).zone}): {host}" in applied.output
+            batch = f"temporal_servers, batch {number} of 3 ({view.lab.host(host).zone})"
+            assert f"{batch}: {host}" in applied.output
+            seen = re.search(
+                rf"{re.escape(batch)} came through: the watching client started (\d+) workflows", applied.output
+            )
+            assert int(seen[1]) > 0
+        # The client has ended, and deleted what it had started.
+        assert [host for host in servers if view.on(host, "ls /run | grep zerospof-watch || true")] == []
+        until("nothing is left of it", lambda: watched(view) == 0)
 
         dynamic = described(tmp_path / "dynamic.yml", "temporal_server_dynamic_config", BLOB_LIMIT)
         live = cluster.run("apply", *new, *dynamic)

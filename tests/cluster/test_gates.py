@@ -48,9 +48,16 @@ def dead(view: View, hosts: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hung_pooler(view: View, hosts: list[str]) -> Iterator[None]:
-    """A pooler runs and answers nobody, until the faults of the lab are healed."""
-    break_for(view, "pause-process", *hosts, "--process", "pgbouncer.service")
-    yield
+    """A pooler runs and answers nobody, until the faults of the lab are healed; and nobody ends it for that."""
+    guard = "pgbouncer-guard.timer pgbouncer-guard.service"
+    for host in hosts:
+        view.on(host, f"systemctl stop {guard}")
+    try:
+        break_for(view, "pause-process", *hosts, "--process", "pgbouncer.service")
+        yield
+    finally:
+        for host in hosts:
+            view.on(host, "systemctl start pgbouncer-guard.timer")
 
 
 @contextlib.contextmanager
@@ -253,3 +260,13 @@ def test_a_host_that_must_not_restart_keeps_those_beside_it_from_it(cluster: Liv
     assert f"{refused} ({TEMPORAL}, az_a) must not restart: " in run.output
     assert "Batch 1 of 2 and later ones were not touched" in " ".join(run.output.split())
     assert after == before
+
+
+def test_no_database_restarts_while_one_has_too_little_room_on_its_disk(cluster: LiveCluster) -> None:
+    view = cluster.view
+    before = touched(view, "postgresql")
+    asked = {"tiers": ["postgresql"], "force": True, "accept_outage": True, "temporal_disk_free_least_percent": 101}
+    refused = cluster.run("rolling_restart", "-e", json.dumps(asked))
+    assert refused.code != 0
+    assert f"{view.database_primary()}: the disk of /var/lib/" in refused.output
+    assert touched(view, "postgresql") == before

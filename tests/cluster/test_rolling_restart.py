@@ -127,6 +127,7 @@ def test_a_host_that_does_not_come_back_stops_everything_and_the_rest_is_done_la
     assert failed.code != 0
     assert f"{second} (temporal_servers, az_b, batch 2 of 3) did not come through" in failed.output
     assert "Job for temporal-matching.service failed" in failed.output
+    assert "Meanwhile the watching client started" in failed.output
     assert on_hosts(restarted(before, middle)) == {first, second}
     assert third not in failed.output.rpartition("batch 2 of 3 (az_b)")[2].partition("PLAY RECAP")[0]
     # A frontend is no part of what failed, so the host still has traffic.

@@ -59,3 +59,12 @@ def test_verification_refuses_a_tier_that_is_not_there(cluster: LiveCluster) -> 
     verified = cluster.run("verify", "-e", "etcd_group=etdc")
     assert verified.code != 0
     assert "etdc: the group has no host, but profile" in verified.reasons
+
+
+@GATE
+def test_verification_names_disks_of_databases_with_too_little_room(cluster: LiveCluster) -> None:
+    verified = cluster.run("verify", "-e", "temporal_disk_free_least_percent=101")
+    assert verified.code != 0
+    for host in {host for tier in ("etcd", "postgresql", "cassandra") for host in cluster.view.members(tier)}:
+        assert f"{host}: the disk of /var/lib/" in verified.output
+    assert "less than 101 %" in verified.output

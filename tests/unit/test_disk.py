@@ -1,4 +1,4 @@
-"""Whether the disks of a database have room."""
+"""Whether the disks of databases have room."""
 
 from __future__ import annotations
 
@@ -31,15 +31,20 @@ def test_what_is_free_is_what_users_can_have(blocks: int, free: int, available: 
     assert _disk.free_percent(space(blocks, free, available)) == pytest.approx(percent)
 
 
-def test_a_disk_is_named_once_when_it_has_too_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_disk_is_told_once_and_what_is_not_there_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "log"
     other.mkdir()
     monkeypatch.setattr(os, "statvfs", lambda _: space(1_000_000, 90_000, 90_000))
-    assert _disk.problems("db-a", [str(tmp_path), str(other)], 9) == []
-    (problem,) = _disk.problems("db-a", [str(tmp_path), str(other)], 10)
-    assert problem.startswith(f"the disk of {tmp_path} on db-a has 9.0 % (0.3 GiB) free, less than 10 %")
+    assert _disk.disks_of([tmp_path / "absent", tmp_path, other]) == [
+        {"directory": str(tmp_path), "free_percent": 9.0, "free_bytes": 90_000 * 4096}
+    ]
 
 
-def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
-    (problem,) = _disk.problems("db-a", [str(tmp_path / "absent")], 10)
-    assert problem == f"{tmp_path}/absent on db-a cannot be read: No such file or directory"
+def test_a_disk_with_too_little_room_is_named_with_its_host() -> None:
+    disks = {"db-a": [{"directory": "/var/lib/etcd", "free_percent": 9.0, "free_bytes": 2**28}], "db-b": []}
+    assert _disk.disk_problems(disks, 9) == []
+    assert _disk.disk_problems(disks, 10) == [
+        "db-a: the disk of /var/lib/etcd has 9.0 % free (0.2 GiB), less than 10 % (temporal_disk_free_least_percent)"
+    ]

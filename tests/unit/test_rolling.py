@@ -411,3 +411,18 @@ def test_a_client_watches_from_one_host_when_anything_is_to_be_done() -> None:
     assert _rolling.rolling_groups(plan, "temporal-a")[0] == {"name": "temporal-a", "groups": ["rolling_watch"]}
     assert _rolling.rolling_groups(plan) == _rolling.rolling_groups(plan, "temporal-a")[1:]
     assert _rolling.rolling_groups({"steps": []}, "temporal-a") == []
+
+
+def test_no_database_restarts_while_one_has_no_room_on_its_disk() -> None:
+    full = [{"directory": "/var/lib/postgresql", "free_percent": 4.0, "free_bytes": 2**30}]
+    groups = {"az_a": ["db-a", "temporal-a"], "postgresql": ["db-a"], "temporal_servers": ["temporal-a"]}
+    for waiting, refused in (("db-a", True), ("temporal-a", False)):
+        units = {"db-a": "patroni.service", "temporal-a": "temporal-history.service"}
+        states = {
+            host: {"units": [{"name": unit, "state": "pending", "reasons": ["changed"]}] if host == waiting else []}
+            for host, unit in units.items()
+        }
+        states["db-a"]["disks"] = full
+        made = _rolling.rolling_plan(groups, states, {"disk_free_percent": 10, "accept_outage": True})
+        assert made["steps"]
+        assert any("4.0 % free" in problem for problem in made["problems"]) is refused

@@ -37,10 +37,20 @@ def test_what_is_written_is_read_as_it_was(path: Path) -> None:
 def test_a_client_works_until_its_log_is_gone(path: Path) -> None:
     log = _watch.Log(path)
     assert log.wanted(60)
-    assert _watch.end(path)
+    _watch.end(path)
     assert not log.wanted(60)
     assert list(path.parent.iterdir()) == []
-    assert not _watch.end(path)
+    _watch.end(path)
+
+
+def test_what_a_dead_client_has_left_is_no_answer(path: Path) -> None:
+    log = _watch.Log(path)
+    log.add(call(1, 2))
+    assert _watch.calls_of(_watch.read(path)) == [call(1, 2)]
+    del log
+    assert _watch.read(path) is None
+    _watch.end(path)
+    assert _watch.read(path) is None
 
 
 def test_a_newer_client_takes_the_place_of_an_older_one(path: Path) -> None:

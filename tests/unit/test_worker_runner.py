@@ -13,7 +13,6 @@ import textwrap
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -263,7 +262,6 @@ def test_activities_have_a_worker_of_their_own_that_loses_none_and_stops_first(
     # It serves local activities, which are part of a workflow task, and no others.
     assert workflows["no_remote_activities"]
     assert names(workflows["activities"]) == {"first", "second"}
-    assert workflows["graceful_shutdown_timeout"] == runner.LOCAL_ACTIVITY_GRACE
     assert ["workflows" in worker for worker in workers("", "team_package")] == [False]
     assert ["workflows" in worker for worker in workers("team_package", "")] == [True]
 
@@ -271,8 +269,8 @@ def test_activities_have_a_worker_of_their_own_that_loses_none_and_stops_first(
 def test_the_unit_gives_a_stop_all_the_time_that_it_may_take() -> None:
     units_template = (ROOT / "roles/temporal_worker/templates/units.yml.j2").read_text(encoding="utf-8")
     allowed = re.search(r"graceful_shutdown_seconds \+ (\d+)", units_template)
-    both = 2 * runner.CANCELLATION_SECONDS + runner.LOCAL_ACTIVITY_GRACE.total_seconds()
-    assert int(allowed[1]) > both + runner.KEEP_WITHIN_SECONDS
+    beyond = runner.CANCELLATION_SECONDS + runner.KEEP_WITHIN_SECONDS + runner.WORKFLOWS_SECONDS
+    assert int(allowed[1]) > beyond
 
 
 class Stopping:
@@ -284,9 +282,6 @@ class Stopping:
         self.error = error
         self.client = None
         self.over = asyncio.Event()
-
-    def config(self) -> dict[str, timedelta]:
-        return {"graceful_shutdown_timeout": timedelta(seconds=60)}
 
     async def run(self) -> None:
         if self.error:
@@ -356,7 +351,7 @@ def test_when_one_worker_fails_what_the_other_does_may_end(serve: Callable[..., 
 def test_an_error_while_stopping_is_a_failure_and_the_other_worker_stops_all_the_same(
     serve: Callable[..., tuple[int, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "CANCELLATION_SECONDS", -59.9)
+    monkeypatch.setattr(runner, "CANCELLATION_SECONDS", -29.9)
 
     async def deaf(worker: Stopping) -> None:
         worker.events.append(f"{worker.name} stop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -255,3 +256,20 @@ def test_draining_waits_for_connections_and_names_them_when_they_stay(host: Host
 def test_a_server_that_is_not_there_is_refused_by_name(host: Host, change: dict[str, str], reason: str) -> None:
     arguments = {"socket": "/run/haproxy-edge/admin.sock", "proxy": "echo", "server": "backend-a", "state": "drain"}
     assert reason in module(host, "haproxy_server", **{**arguments, **change})["msg"]
+
+
+def test_an_instance_that_hangs_is_ended_and_started_again(host: Host) -> None:
+    hung = main_pid(host, "database")
+    host.check_output("systemctl kill --signal=SIGSTOP haproxy-database.service")
+    try:
+        for _ in range(60):
+            if main_pid(host, "database") not in (hung, "0"):
+                break
+            time.sleep(1)
+        else:
+            raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'haproxy-database*'"))
+    finally:
+        host.run("systemctl kill --signal=SIGCONT haproxy-database.service")
+    journal = host.check_output("journalctl --no-pager -u haproxy-database-guard.service")
+    assert "haproxy-database.service hangs" in journal
+    host.run_test("systemctl is-active --quiet haproxy-edge.service")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from testinfra.host import Host
@@ -102,3 +103,23 @@ def test_passwords_are_for_root_and_postgresql_alone(host: Host) -> None:
 def test_the_unit_is_hardened(host: Host) -> None:
     # Exposure in tenths: 92 for the unit of the distribution, below 25 for ours.
     host.run_test("systemd-analyze security --threshold=25 patroni.service")
+
+
+def test_a_postgresql_that_hangs_is_ended_and_follows_again(host: Host) -> None:
+    """Patroni takes it for running: its first process is there."""
+    if leads(host):
+        return
+    postmaster = "head -n 1 /var/lib/postgresql/*/*/postmaster.pid"
+    hung = host.check_output(postmaster)
+    host.check_output(f"kill -STOP {hung}")
+    try:
+        for _ in range(90):
+            streams = host.run(f"{PSQL} -c 'SELECT status FROM pg_stat_wal_receiver'")
+            if host.run(postmaster).stdout.strip() not in (hung, "") and streams.stdout.strip() == "streaming":
+                break
+            time.sleep(1)
+        else:
+            raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'patroni*'"))
+    finally:
+        host.run(f"kill -CONT {hung}")
+    assert "patroni.service hangs" in host.check_output("journalctl --no-pager -u patroni-guard.service")

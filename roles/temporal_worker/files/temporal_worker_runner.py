@@ -89,10 +89,11 @@ CONNECT_TIMEOUT = timedelta(seconds=3)
 RETRIES = RetryConfig(max_interval_millis=2000, max_elapsed_time_millis=60_000, max_retries=60)
 
 # What activities may take beyond their grace to notice that they are cancelled. The worker of workflows stops after
-# that of activities; the grace of its local activities is this at most, as they are part of a workflow task. systemd
-# kills 4 s after all of this.
+# that of activities and has what is left of this time, at least so long. systemd kills 4 s later.
 CANCELLATION_SECONDS = 10.0
-LOCAL_ACTIVITY_GRACE = timedelta(seconds=5)
+WORKFLOWS_SECONDS = 15.0
+# When one of the two fails, the other one ends soon: the process has to be started again.
+FAILED_SECONDS = 30.0
 RETRY_PAUSE_SECONDS = 1.0
 
 # The SDK that stops (1.35.0) drops tasks that the server hands it before its polls have ended, and each waits for its
@@ -354,21 +355,13 @@ class Program:
             "task_queue": settings.task_queue,
             "activities": self.activities,
             "activity_executor": ThreadPoolExecutor(settings.max_concurrent_activities, "activity"),
+            "graceful_shutdown_timeout": settings.graceful_shutdown,
             "identity": settings.identity,
             "deployment_config": settings.deployment,
             **slots(settings),
         }
         workers = []
         try:
-            if self.activities:
-                workers.append(
-                    Worker(
-                        client,
-                        activity_task_poller_behavior=ACTIVITY_POLLS,
-                        graceful_shutdown_timeout=settings.graceful_shutdown,
-                        **common,
-                    )
-                )
             if self.workflows:
                 workers.append(
                     Worker(
@@ -377,10 +370,11 @@ class Program:
                         no_remote_activities=True,
                         workflow_task_executor=workflow_tasks,
                         max_cached_workflows=settings.max_cached_workflows,
-                        graceful_shutdown_timeout=min(settings.graceful_shutdown, LOCAL_ACTIVITY_GRACE),
                         **common,
                     )
                 )
+            if self.activities:
+                workers.insert(0, Worker(client, activity_task_poller_behavior=ACTIVITY_POLLS, **common))
         except Exception as error:
             raise refused(error) from error
         return workers
@@ -540,9 +534,9 @@ async def serve(settings: Settings, program: Program) -> int:
         error = next((task.exception() for task in (*running, watching) if task.done() and not task.cancelled()), None)
         log.error("failed: %s", error or "a worker ended by itself")
 
-    started = time.monotonic()
-    log.info("stopping: running tasks get %g s", settings.graceful_shutdown.total_seconds())
-    well = True
+    started, grace_seconds = time.monotonic(), settings.graceful_shutdown.total_seconds()
+    log.info("stopping: running tasks get %g s", grace_seconds)
+    until, well = started + (grace_seconds + CANCELLATION_SECONDS if asked else FAILED_SECONDS), True
     for worker, run in zip(workers, running, strict=True):
         if worker is workers[-1]:
             if program.workflows:
@@ -551,7 +545,8 @@ async def serve(settings: Settings, program: Program) -> int:
         else:
             # What stops cannot get a new connection any more.
             serving.remove(worker)
-        well &= await finish(worker, run)
+        least = WORKFLOWS_SECONDS if worker is workers[-1] else 0.0
+        well &= await finish(worker, run, max(until - time.monotonic(), least))
     log.info("stopped after %.1f s", time.monotonic() - started)
     return STOPPED if asked and well else FAILED
 
@@ -564,14 +559,13 @@ async def one_is_kept(workflow_tasks: WorkflowTasks) -> None:
         await asyncio.wait_for(kept.wait(), KEEP_WITHIN_SECONDS)
 
 
-async def finish(worker: Worker, running: asyncio.Future[None]) -> bool:
-    """Let ``worker`` take no more tasks and end its running ones; tell whether it did."""
-    limit = worker.config()["graceful_shutdown_timeout"].total_seconds() + CANCELLATION_SECONDS
+async def finish(worker: Worker, running: asyncio.Future[None], seconds: float) -> bool:
+    """Let ``worker`` take no more tasks and end its running ones within ``seconds``; tell whether it did."""
     try:
-        await asyncio.wait_for(worker.shutdown(), limit)
+        await asyncio.wait_for(worker.shutdown(), seconds)
         await running
     except TimeoutError:
-        log.error("after %g s there are tasks that do not heed their cancellation", limit)
+        log.error("after %.0f s there are tasks that do not heed their cancellation", seconds)
         return False
     except Exception as error:
         log.error("failed while stopping: %s", error)
