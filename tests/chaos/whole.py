@@ -14,6 +14,7 @@ from lab.view import View
 from tests.chaos.victims import etcd_status
 
 SETTLE_SECONDS = 120
+STEADY_SECONDS = 2
 STREAMING = "select application_name from pg_stat_replication where state = 'streaming'"
 BALANCER_UNITS = "keepalived.service haproxy-edge.service"
 
@@ -47,9 +48,14 @@ def replicas(view: View) -> set[str]:
 
 
 def database_is_whole(view: View) -> bool:
-    """One primary that all others follow, and a balancer that has every server."""
-    members = set(view.members("postgresql"))
-    return replicas(view) == members - {view.database_primary()} and view.every_server_is_up()
+    """One primary that all others follow, and a balancer that has every server.
+
+    A replica that cannot follow, as it is on another timeline, begins to every five seconds: so there are two looks.
+    """
+    others = set(view.members("postgresql")) - {view.database_primary()}
+    if others and replicas(view) == others:
+        time.sleep(STEADY_SECONDS)
+    return replicas(view) == others and view.every_server_is_up()
 
 
 def ring_is_whole(view: View) -> bool:
