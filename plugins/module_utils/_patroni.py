@@ -168,6 +168,12 @@ def problems(
             found.append(f"the lag of {member['name']} is unknown")
         elif lag > maximum_lag_bytes:
             found.append(f"{member['name']} is {lag} bytes behind, more than {maximum_lag_bytes}")
+        # One that cannot follow begins to every few seconds, and older versions of Patroni take it for running.
+        timelines = [one.get("timeline") for one in (member, *leaders[:1])]
+        if len(set(timelines)) == 2 and all(isinstance(timeline, int) for timeline in timelines):
+            found.append(
+                f"{member['name']} is on timeline {timelines[0]} and cannot follow the leader, who is on {timelines[1]}"
+            )
     if synchronous and not synchronous_standbys(cluster, version):
         found.append("no standby confirms writes: a loss of the leader would lose them or stop the service")
     elif synchronous:

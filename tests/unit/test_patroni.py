@@ -225,3 +225,11 @@ def test_what_was_sent_once_is_not_sent_again() -> None:
     desired = {"ttl": 30, "failsafe_mode": True, "postgresql": {"parameters": {"ssl": "off"}, "pg_hba": ["one"]}}
     after = _patroni.applied(CURRENT, _patroni.patch(CURRENT, desired, EXACT))
     assert _patroni.patch(after, desired, EXACT) == {}
+
+
+def test_a_replica_of_another_timeline_follows_nobody() -> None:
+    """As after a cut of the primary whose log did not suffice to rewind it: Patroni 3.0 says that it is running."""
+    on = cluster({**leader(), "timeline": 5}, {**standby("b"), "timeline": 5}, {**standby("c"), "timeline": 4})
+    assert found(on) == ["c is on timeline 4 and cannot follow the leader, who is on 5"]
+    unknown = cluster({**leader(), "timeline": 5}, standby("b"), standby("c"))
+    assert found(unknown) == []
