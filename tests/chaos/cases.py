@@ -189,6 +189,15 @@ CASES = (
     hung(
         "replica-hung", POSTGRESQL, "Patroni and PostgreSQL of a synchronous replica hang", "replica", "patroni.service"
     ),
+    Case(
+        "primary-frozen",
+        POSTGRESQL,
+        "host of the primary is frozen, and thaws",
+        "pause-host",
+        PRIMARY,
+        both(25),
+        DATABASE_SECONDS,
+    ),
     full("primary-disk-full", POSTGRESQL, "disk of the primary is full", PRIMARY, both(None)),
     Case(
         "primary-then-server",
