@@ -141,25 +141,35 @@ def pending_text(units_by_host: Mapping[str, Sequence[Mapping[str, object]]]) ->
 
 
 # What is answered at once by whoever is alive: the SSLRequest of the protocol of PostgreSQL, which PgBouncer speaks,
-# too, and a question on the control socket of HAProxy.
-GREETINGS = {"postgresql": (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big"), "haproxy": b"show version\n"}
+# too, a question on the control socket of HAProxy, and one to the REST interface of Patroni.
+GREETINGS = {
+    "postgresql": (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big"),
+    "haproxy": b"show version\n",
+    "patroni": b"GET /liveness HTTP/1.0\r\n\r\n",
+}
 
 
-def guard_units(unit: str, program: str, address: str, protocol: str) -> list[dict[str, Any]]:
+def guard_units(
+    unit: str, program: str, address: str, protocol: str, name: str = "", tls: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return the units that end ``unit`` when it hangs, as the module ``systemd_units`` takes them.
 
     ``program``: path of ``hang_guard.py``. ``address``: where ``unit`` listens, ``host:port`` or the path of a socket.
-    ``protocol``: what it speaks there, a key of ``GREETINGS``.
+    ``protocol``: what it speaks there, a key of ``GREETINGS``; of Patroni the main process alone is ended, as
+    PostgreSQL goes on without it. ``name``: what it is, for the names of the units; that of ``unit`` when empty.
+    ``tls``: a certificate and its key, where it is asked over TLS.
     """
-    name = f"{unit.removesuffix('.service')}-guard"
-    message = GREETINGS[protocol].hex()
+    name = f"{name or unit.removesuffix('.service')}-guard"
+    words = ["--unit", unit, "--address", address, "--message", GREETINGS[protocol].hex()]
+    words += ["--kill", "main"] if protocol == "patroni" else []
+    words += ["--tls", *tls] if tls else []
     service = f"""\
 # Managed by zerospof.temporal
 [Unit]
 Description=End {unit} when it hangs, so that it is started again
 
 [Service]
-ExecStart=/usr/bin/python3 {program} --unit {unit} --address {address} --message {message}
+ExecStart=/usr/bin/python3 {program} {shlex.join(words)}
 OOMScoreAdjust=-600
 UMask=0077
 NoNewPrivileges=true

@@ -97,13 +97,13 @@ def test_a_service_is_ended_when_it_was_silent_several_times_in_a_row(
     said, killed = iter(silences), []
     monkeypatch.setattr(guard, "is_silent", lambda *_: next(said, False))
     monkeypatch.setattr(guard, "is_active", lambda _: active)
-    monkeypatch.setattr(guard, "end", killed.append)
+    monkeypatch.setattr(guard, "end", lambda unit, whom: killed.append((unit, whom)))
     clock = iter(range(1000))
     monkeypatch.setattr(guard.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(guard.time, "sleep", lambda _: None)
     monkeypatch.setattr(guard, "LIFE_SECONDS", len(silences))
-    guard.guard("pgbouncer.service", "127.0.0.1:6432", b"anybody?")
-    assert killed == ["pgbouncer.service"] * ended
+    guard.guard("pgbouncer.service", "127.0.0.1:6432", b"anybody?", "all", None)
+    assert killed == [("pgbouncer.service", "all")] * ended
 
 
 def test_the_units_ask_in_the_protocol_of_the_service() -> None:
@@ -117,3 +117,10 @@ def test_the_units_ask_in_the_protocol_of_the_service() -> None:
     assert timer["name"] == "pgbouncer-guard.timer"
     service, _ = _units.guard_units("haproxy-edge.service", "/sbin/guard", "/run/edge.sock", "haproxy")
     assert bytes.fromhex(service["content"].split("--message ")[1].split()[0]) == b"show version\n"
+    service, _ = _units.guard_units(
+        "patroni.service", "/sbin/guard", "10.0.0.1:8008", "patroni", tls=["/tls/c", "/tls/k"]
+    )
+    assert service["content"].count(" --kill main --tls /tls/c /tls/k\n") == 1
+    service, _ = _units.guard_units("patroni.service", "/sbin/guard", "127.0.0.1:5432", "postgresql", "postgresql")
+    assert service["name"] == "postgresql-guard.service"
+    assert "--kill" not in service["content"]

@@ -122,4 +122,23 @@ def test_a_postgresql_that_hangs_is_ended_and_follows_again(host: Host) -> None:
             raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'patroni*'"))
     finally:
         host.run(f"kill -CONT {hung}")
-    assert "patroni.service hangs" in host.check_output("journalctl --no-pager -u patroni-guard.service")
+    assert "patroni.service hangs" in host.check_output("journalctl --no-pager -u postgresql-guard.service")
+
+
+def test_a_patroni_that_hangs_is_ended_and_postgresql_goes_on(host: Host) -> None:
+    """Of the leader, too: it is back before its lease is over."""
+    led, started = leads(host), f"{PSQL} -c 'SELECT pg_postmaster_start_time()'"
+    process = "systemctl show --property=MainPID --value patroni.service"
+    hung, since = host.check_output(process), host.check_output(started)
+    host.check_output(f"kill -STOP {hung}")
+    try:
+        for _ in range(60):
+            if host.check_output(process) not in (hung, "0"):
+                break
+            time.sleep(1)
+        else:
+            raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'patroni*'"))
+    finally:
+        host.run(f"kill -CONT {hung}")
+    assert host.check_output(started) == since
+    assert leads(host) == led
