@@ -150,23 +150,26 @@ GREETINGS = {
 
 
 def guard_units(
-    unit: str, program: str, address: str, protocol: str, name: str = "", tls: Sequence[str] = ()
+    unit: str, program: str, address: str, protocol: str, name: str = "", tls: Sequence[str] = (), pid_file: str = ""
 ) -> list[dict[str, Any]]:
     """Return the units that end ``unit`` when it hangs, as the module ``systemd_units`` takes them.
 
     ``program``: path of ``hang_guard.py``. ``address``: where ``unit`` listens, ``host:port`` or the path of a socket.
     ``protocol``: what it speaks there, a key of ``GREETINGS``; of Patroni the main process alone is ended, as
     PostgreSQL goes on without it. ``name``: what it is, for the names of the units; that of ``unit`` when empty.
-    ``tls``: a certificate and its key, where it is asked over TLS.
+    ``tls``: a certificate and its key, where it is asked over TLS. ``pid_file``: who has to answer, when that is
+    not the main process of ``unit``.
     """
     name = f"{name or unit.removesuffix('.service')}-guard"
     words = ["--unit", unit, "--address", address, "--message", GREETINGS[protocol].hex()]
     words += ["--kill", "main"] if protocol == "patroni" else []
     words += ["--tls", *tls] if tls else []
+    words += ["--pid-file", pid_file] if pid_file else []
     service = f"""\
 # Managed by zerospof.temporal
 [Unit]
 Description=End {unit} when it hangs, so that it is started again
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart=/usr/bin/python3 {program} {shlex.join(words)}
@@ -183,7 +186,7 @@ ProtectClock=true
 ProtectHostname=true
 PrivateTmp=true
 PrivateDevices=true
-RestrictAddressFamilies=AF_INET AF_UNIX
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 RestrictNamespaces=true
 RestrictRealtime=true
 RestrictSUIDSGID=true
@@ -201,7 +204,7 @@ Description=Somebody looks after {unit}
 [Timer]
 # It ends now and then, to begin anew as it is on disk then.
 OnActiveSec=0
-OnUnitInactiveSec=5
+OnUnitInactiveSec=1
 AccuracySec=1
 
 [Install]

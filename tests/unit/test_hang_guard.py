@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -82,28 +86,76 @@ def test_where_nobody_listens_there_is_nobody_to_end(guard: ModuleType, tmp_path
     assert not guard.is_silent(str(tmp_path / "absent"), b"anybody?")
 
 
+STILL, AT_WORK = [("S", 7)], [("S", number) for number in range(100)]
+
+
 @pytest.mark.parametrize(
-    ("silences", "active", "ended"),
+    ("silences", "lives", "active", "ended"),
     [
-        ([True, True, True], True, 1),
-        ([True, True, False, True, True, False], True, 0),
-        ([True, True, True], False, 0),  # it starts, or stops
-        ([True, True, True, True, True, True], True, 2),
+        ([True] * 3, STILL, "active", 1),
+        ([True, True, False] * 2, STILL, "active", 0),
+        ([True] * 3, STILL, "deactivating", 0),
+        ([True] * 6, STILL, "active", 2),
+        ([True] * 19, AT_WORK, "active", 0),
+        ([True] * 20, AT_WORK, "active", 1),
+        ([True] * 19, [("D", 7)], "active", 0),
+        ([True] * 3, [("S", 7), ("T", 8)], "active", 1),
+    ],
+    ids=[
+        "hangs",
+        "answers",
+        "stops",
+        "hangs again",
+        "is slow",
+        "is slow for a minute",
+        "waits for a disk",
+        "is stopped",
     ],
 )
-def test_a_service_is_ended_when_it_was_silent_several_times_in_a_row(
-    guard: ModuleType, monkeypatch: pytest.MonkeyPatch, silences: list[bool], active: bool, ended: int
+def test_who_hangs_is_ended_and_who_is_slow_gets_a_minute(
+    guard: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    silences: list[bool],
+    lives: list[tuple[str, int]],
+    active: str,
+    ended: int,
 ) -> None:
-    said, killed = iter(silences), []
+    said, seen, killed = iter(silences), itertools.chain(lives, itertools.repeat(lives[-1])), []
     monkeypatch.setattr(guard, "is_silent", lambda *_: next(said, False))
-    monkeypatch.setattr(guard, "is_active", lambda _: active)
+    monkeypatch.setattr(guard, "asked", lambda *_: active)
+    monkeypatch.setattr(guard, "process_of", lambda *_: "17")
+    monkeypatch.setattr(guard, "life_of", lambda _: next(seen))
     monkeypatch.setattr(guard, "end", lambda unit, whom: killed.append((unit, whom)))
     clock = iter(range(1000))
     monkeypatch.setattr(guard.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(guard.time, "sleep", lambda _: None)
     monkeypatch.setattr(guard, "LIFE_SECONDS", len(silences))
-    guard.guard("pgbouncer.service", "127.0.0.1:6432", b"anybody?", "all", None)
+    options = {"unit": "pgbouncer.service", "address": "", "message": b"", "kill": "all", "tls": None, "pid_file": ""}
+    guard.guard(SimpleNamespace(**options))
     assert killed == [("pgbouncer.service", "all")] * ended
+
+
+def test_a_stopped_process_hangs_and_one_that_works_does_not(guard: ModuleType) -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        first = guard.life_of(str(busy.pid))
+        while (now := guard.life_of(str(busy.pid))) == first:
+            pass
+        assert not guard.hangs(first, now)
+        busy.send_signal(signal.SIGSTOP)
+        while (stopped := guard.life_of(str(busy.pid)))[0] != "T":
+            pass
+        assert guard.hangs(now, stopped)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert guard.life_of(str(busy.pid)) == ("", 0)
+
+
+def test_a_file_tells_who_has_to_answer(guard: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "postmaster.pid").write_text("4711\n/var/lib/postgresql\n", encoding="utf-8")
+    assert guard.process_of("patroni.service", str(tmp_path / "*.pid")) == "4711"
+    assert guard.process_of("patroni.service", str(tmp_path / "absent")) == ""
 
 
 def test_the_units_ask_in_the_protocol_of_the_service() -> None:

@@ -77,6 +77,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         "patroni": {},
         "patroni.__main__": {"main": lambda: 0},
         "patroni.dcs": {"Leader": Leader, "catch_return_false_exception": lambda function: function},
+        "patroni.version": {"__version__": "3.0.2"},
         "patroni.dcs.etcd3": {"Etcd3": Ring, "Etcd3Error": TimeoutError, "base64_encode": str},
     }
     for name, members in parts.items():
@@ -113,3 +114,14 @@ def test_without_time_left_nothing_is_written(program: ModuleType, monkeypatch: 
     with pytest.raises(TimeoutError):
         program.update_leader(Ring(key, True))
     assert key.lease == "of before"
+
+
+@pytest.mark.parametrize(("version", "mended"), [("3.0.2", True), ("2.1.4", True), ("3.0.3", False), ("4.0.4", False)])
+def test_a_patroni_without_the_fault_stays_as_it_is(program: ModuleType, version: str, mended: bool) -> None:
+    before = Ring.__dict__.get("_update_leader")
+    try:
+        program.mend(version)
+        assert (Ring.__dict__.get("_update_leader") is program.update_leader) is mended
+    finally:
+        if before is None and hasattr(Ring, "_update_leader"):
+            del Ring._update_leader

@@ -13,6 +13,7 @@ REST = (
     "import ssl, sys, urllib.request as u; c = ssl.create_default_context(cafile='/etc/patroni/tls/ca.crt'); "
     "sys.argv[2:] and c.load_cert_chain(*sys.argv[2:]); print(u.urlopen(sys.argv[1], context=c, timeout=5).status)"
 )
+ROLES = ["Leader", *["Quorum Standby"] * 3]
 CERTIFICATE = "/etc/patroni/tls/patroni.crt /etc/patroni/tls/patroni.key"
 
 
@@ -38,8 +39,21 @@ def test_debian_made_no_cluster_of_its_own(host: Host) -> None:
     assert not host.file("/etc/postgresql/17/main").exists
 
 
+def roles(host: Host) -> list[str]:
+    return sorted(member["Role"] for member in members(host))
+
+
+def wait_for_every_role(host: Host) -> None:
+    """One that was away confirms writes again some seconds after it follows."""
+    for _ in range(60):
+        if roles(host) == ROLES:
+            return
+        time.sleep(1)
+    raise AssertionError(host.check_output("patronictl -c /etc/patroni/conf.d list"))
+
+
 def test_one_member_leads_and_the_others_confirm_writes(host: Host) -> None:
-    assert sorted(member["Role"] for member in members(host)) == ["Leader", *["Quorum Standby"] * 3]
+    assert roles(host) == ROLES
 
 
 def test_the_leader_keeps_the_log_for_each_member_that_is_away(host: Host) -> None:
@@ -123,6 +137,7 @@ def test_a_postgresql_that_hangs_is_ended_and_follows_again(host: Host) -> None:
     finally:
         host.run(f"kill -CONT {hung}")
     assert "patroni.service hangs" in host.check_output("journalctl --no-pager -u postgresql-guard.service")
+    wait_for_every_role(host)
 
 
 def test_a_patroni_that_hangs_is_ended_and_postgresql_goes_on(host: Host) -> None:
@@ -141,4 +156,5 @@ def test_a_patroni_that_hangs_is_ended_and_postgresql_goes_on(host: Host) -> Non
     finally:
         host.run(f"kill -CONT {hung}")
     assert host.check_output(started) == since
+    wait_for_every_role(host)
     assert leads(host) == led

@@ -4,7 +4,8 @@
 A leader that was frozen for longer than its lease, as a virtual machine that is moved, wakes up with what it knew. It
 gets a new lease then and writes its name over that of the member which was elected meanwhile, whose writes are rewound
 away. Here the key of the leader is written only where it is free or one's own, as Patroni does from 3.0.3 on
-(https://github.com/patroni/patroni/pull/2689). The role uses this program with older versions only.
+(https://github.com/patroni/patroni/pull/2689). With a newer Patroni, as after an upgrade of the package, this program
+is that Patroni.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import Any
 from patroni.__main__ import main
 from patroni.dcs import Leader, catch_return_false_exception
 from patroni.dcs.etcd3 import Etcd3, Etcd3Error, base64_encode
+from patroni.version import __version__
 
 log = logging.getLogger("patroni.dcs.etcd3")
 
 LEAST_SECONDS = 1
+REPAIRED = (3, 0, 3)
 
 
 @catch_return_false_exception
@@ -37,7 +40,8 @@ def update_leader(ring: Etcd3) -> bool:
         return retry(function, *arguments, **{**options, "retry": retry})
 
     ring._run_and_handle_exceptions(ring._do_refresh_lease, True, retry=patiently)
-    leader = ring.cluster and ring.cluster.leader
+    cluster = ring.cluster
+    leader = cluster and cluster.leader
     if isinstance(leader, Leader) and leader.session == ring._lease:
         return True
 
@@ -53,6 +57,12 @@ def update_leader(ring: Etcd3) -> bool:
     return False
 
 
+def mend(version: str) -> None:
+    """Replace the function where Patroni is of a ``version`` that has the fault."""
+    if tuple(int(part) for part in version.split(".")[:3] if part.isdigit()) < REPAIRED:
+        Etcd3._update_leader = update_leader
+
+
 if __name__ == "__main__":
-    Etcd3._update_leader = update_leader
+    mend(__version__)
     sys.exit(main())
