@@ -35,6 +35,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "server_name": {"type": "str", "default": "frontend"},
 }
 REQUIRED_TOGETHER = [("cert_file", "key_file")]
+# Of the modules that are a client of one namespace, at an ``address`` that has its port in it.
+CLIENT_ARGUMENTS: dict[str, dict[str, Any]] = {
+    **{name: spec for name, spec in ARGUMENTS.items() if name != "port"},
+    "namespace": {"type": "str", "required": True},
+    "token": {"type": "str", "default": "", "no_log": True},
+}
 
 # Status codes (names of temporalio.service.RPCStatusCode) that pass while a cluster starts or changes hands.
 TRANSIENT = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "ABORTED", "UNKNOWN"})
@@ -122,6 +128,11 @@ def tls_settings(parameters: dict[str, Any]) -> TLSConfig | bool:
         client_private_key=key,
         domain=parameters["server_name"],
     )
+
+
+def client_options(parameters: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """Return the options of ``temporalio.client.Client.connect`` that say who asks, and where."""
+    return {"namespace": namespace, "tls": tls_settings(parameters), "api_key": parameters["token"] or None}
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -155,6 +155,7 @@ def problems(
     leaders = [member for member in cluster["members"] if member["role"] in LEADERS]
     if len(leaders) != 1:
         found.append("it has no leader" if not leaders else f"it has {len(leaders)} leaders")
+    timeline = leaders[0].get("timeline") if leaders else None
     for member in leaders:
         if member.get("state") != "running":
             found.append(f"the leader {member['name']} is {member.get('state') or 'in an unknown state'}")
@@ -169,11 +170,9 @@ def problems(
         elif lag > maximum_lag_bytes:
             found.append(f"{member['name']} is {lag} bytes behind, more than {maximum_lag_bytes}")
         # One that cannot follow begins to every few seconds, and older versions of Patroni take it for running.
-        timelines = [one.get("timeline") for one in (member, *leaders[:1])]
-        if len(set(timelines)) == 2 and all(isinstance(timeline, int) for timeline in timelines):
-            found.append(
-                f"{member['name']} is on timeline {timelines[0]} and cannot follow the leader, who is on {timelines[1]}"
-            )
+        own = member.get("timeline")
+        if isinstance(own, int) and isinstance(timeline, int) and own != timeline:
+            found.append(f"{member['name']} is on timeline {own} and cannot follow the leader, who is on {timeline}")
     if synchronous and not synchronous_standbys(cluster, version):
         found.append("no standby confirms writes: a loss of the leader would lose them or stop the service")
     elif synchronous:

@@ -358,16 +358,13 @@ def rolling_groups(plan: Mapping[str, Any], observer: str = "") -> list[dict[str
         if step["step"] == PRIMARY
         for name in [*(host["name"] for batch in step["batches"] for host in batch["hosts"]), *step["waiting"]]
     ]
-    return (
-        watch
-        + switchover
-        + [
-            {"name": host["name"], "groups": [f"rolling_{step['step']}", f"rolling_{step['step']}_batch_{number:05}"]}
-            for step in plan["steps"]
-            for number, batch in enumerate(step["batches"], start=1)
-            for host in batch["hosts"]
-        ]
-    )
+    batches = [
+        {"name": host["name"], "groups": [f"rolling_{step['step']}", f"rolling_{step['step']}_batch_{number:05}"]}
+        for step in plan["steps"]
+        for number, batch in enumerate(step["batches"], start=1)
+        for host in batch["hosts"]
+    ]
+    return [*watch, *switchover, *batches]
 
 
 def rolling_serial(groups: _topology.Groups, step: str) -> list[int]:

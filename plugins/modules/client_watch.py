@@ -26,14 +26,6 @@ attributes:
     description: Nothing changes.
     support: none
 options:
-  address:
-    description: Address (C(host:port)) of a frontend or of a balancer in front of them.
-    type: str
-    required: true
-  namespace:
-    description: Name of the namespace.
-    type: str
-    required: true
   path:
     description: The log.
     type: path
@@ -50,11 +42,9 @@ options:
     description: The client ends when its log was not read for so long.
     type: float
     default: 7200
-  token:
-    description: JSON Web Token for a frontend that asks for one; it must allow to write in the namespace.
-    type: str
-    default: ""
-extends_documentation_fragment: zerospof.temporal.frontend_tls
+extends_documentation_fragment:
+  - zerospof.temporal.frontend_client
+  - zerospof.temporal.frontend_tls
 requirements:
   - temporalio
 notes:
@@ -154,9 +144,7 @@ async def watch(parameters: dict[str, Any]) -> int:
     log = _watch.Log(Path(parameters["path"]))
     client = await Client.connect(
         parameters["address"],
-        namespace=parameters["namespace"],
-        tls=_frontend.tls_settings(parameters),
-        api_key=parameters["token"] or None,
+        **_frontend.client_options(parameters, parameters["namespace"]),
         identity="zerospof.temporal watch",
         keep_alive_config=KeepAliveConfig(**_patience.PINGS),
         lazy=True,
@@ -190,13 +178,11 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            **{name: spec for name, spec in _frontend.ARGUMENTS.items() if name != "port"},
-            "namespace": {"type": "str", "required": True},
+            **_frontend.CLIENT_ARGUMENTS,
             "path": {"type": "path", "required": True},
             "seconds": {"type": "float", "required": True},
             "per_second": {"type": "float", "default": 2},
             "lease_seconds": {"type": "float", "default": 7200},
-            "token": {"type": "str", "default": "", "no_log": True},
         },
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,

@@ -24,14 +24,6 @@ attributes:
     description: Nothing changes.
     support: none
 options:
-  address:
-    description: Address (C(host:port)) of a frontend or of a balancer in front of them.
-    type: str
-    required: true
-  namespace:
-    description: Name of the namespace.
-    type: str
-    required: true
   seconds:
     description: How long workflows are started.
     type: float
@@ -44,11 +36,9 @@ options:
     description: How long to wait afterwards for those that have not ended.
     type: float
     default: 120
-  token:
-    description: JSON Web Token for a frontend that asks for one; it must allow to write in the namespace.
-    type: str
-    default: ""
-extends_documentation_fragment: zerospof.temporal.frontend_tls
+extends_documentation_fragment:
+  - zerospof.temporal.frontend_client
+  - zerospof.temporal.frontend_tls
 requirements:
   - temporalio
 notes:
@@ -151,9 +141,7 @@ async def connect(parameters: dict[str, Any], flavour: str) -> Client:
     patient = flavour == _calls.PATIENT
     return await Client.connect(
         parameters["address"],
-        namespace=parameters["namespace"],
-        tls=_frontend.tls_settings(parameters),
-        api_key=parameters["token"] or None,
+        **_frontend.client_options(parameters, parameters["namespace"]),
         identity=f"zerospof.temporal {SHORT[flavour]}",
         retry_config=RetryConfig(**_patience.RETRIES) if patient else None,
         keep_alive_config=KeepAliveConfig(**_patience.PINGS) if patient else KeepAliveConfig.default,
@@ -276,12 +264,10 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            **{name: spec for name, spec in _frontend.ARGUMENTS.items() if name != "port"},
-            "namespace": {"type": "str", "required": True},
+            **_frontend.CLIENT_ARGUMENTS,
             "seconds": {"type": "float", "required": True},
             "per_second": {"type": "float", "default": 2},
             "quiet_seconds": {"type": "float", "default": 120},
-            "token": {"type": "str", "default": "", "no_log": True},
         },
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,

@@ -129,9 +129,7 @@ async def run(parameters: dict[str, Any], address: str, namespace: str, workflow
     """
     client = await Client.connect(
         address,
-        namespace=namespace,
-        tls=_frontend.tls_settings(parameters),
-        api_key=parameters["token"] or None,
+        **_frontend.client_options(parameters, namespace),
         identity="zerospof.temporal",
     )
     started = time.monotonic()

@@ -12,6 +12,12 @@ ETCDCTL = (
 )
 
 
+def of_one_zone(view: View, tier: str, one: str) -> list[str]:
+    """The hosts of a tier that stand where ``one`` of them does."""
+    zone = view.lab.host(one).zone
+    return [host for host in view.members(tier) if view.lab.host(host).zone == zone]
+
+
 def vip_holder(view: View) -> list[str]:
     """The balancer that has the virtual address."""
     return [view.vip_holder()]
@@ -97,8 +103,7 @@ def node_of_another_zone(view: View) -> list[str]:
 
 def nodes_of_a_zone(view: View) -> list[str]:
     """All nodes of Cassandra that stand in one zone."""
-    zone = view.lab.host(node(view)[0]).zone
-    return [host for host in view.members("cassandra") if view.lab.host(host).zone == zone]
+    return of_one_zone(view, "cassandra", node(view)[0])
 
 
 def workers_but_one(view: View) -> list[str]:
@@ -108,9 +113,7 @@ def workers_but_one(view: View) -> list[str]:
 
 def workers_of_a_zone(view: View) -> list[str]:
     """All hosts of workers of one zone."""
-    members = view.members("temporal_workers")
-    zone = view.lab.host(members[0]).zone
-    return [host for host in members if view.lab.host(host).zone == zone]
+    return of_one_zone(view, "temporal_workers", view.members("temporal_workers")[0])
 
 
 def zone_of_primary(view: View) -> list[str]:

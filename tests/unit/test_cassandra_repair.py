@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "cassandra" / "files" / "cassandra_repair.py"
+from tests.programs import load
+
 WEEK = 7 * 86400.0
 # The clock in whole seconds, as far as 2100.
 times = st.integers(1_700_000_000, 4_100_000_000).map(float)
@@ -19,12 +18,7 @@ times = st.integers(1_700_000_000, 4_100_000_000).map(float)
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("cassandra_repair", PROGRAM)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load("roles/cassandra/files/cassandra_repair.py")
 
 
 @pytest.fixture

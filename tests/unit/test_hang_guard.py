@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import signal
@@ -17,18 +16,15 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import tests.conftest  # noqa: F401  makes the checkout importable as the collection that it is
+from tests.programs import load
 
 # isort: split
 from ansible_collections.zerospof.temporal.plugins.module_utils import _units
 
-PROGRAM = Path(__file__).resolve().parents[2] / "roles/common/files/hang_guard.py"
-
 
 @pytest.fixture
 def guard(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    specification = importlib.util.spec_from_file_location("hang_guard", PROGRAM)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+    module = load("roles/common/files/hang_guard.py")
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.2)
     return module
 

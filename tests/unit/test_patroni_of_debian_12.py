@@ -6,16 +6,15 @@ cases patroni-hung and primary-frozen on Debian 12.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-PROGRAM = Path(__file__).resolve().parents[2] / "roles/patroni/files/patroni_of_debian_12.py"
+from tests.programs import load
+
 Leader = SimpleNamespace
 
 
@@ -84,10 +83,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         module = ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
-    specification = importlib.util.spec_from_file_location("patroni_of_debian_12", PROGRAM)
-    made = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(made)
-    return made
+    return load("roles/patroni/files/patroni_of_debian_12.py")
 
 
 @pytest.mark.parametrize(

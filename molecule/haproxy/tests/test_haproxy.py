@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
+from lab.hung import wait_until_replaced
+
 INSTANCES = ["edge", "database"]
+MAIN_PID = "systemctl show --property=MainPID --value haproxy-{}.service"
 
 
 def module(host: Host, name: str, **arguments: object) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def address(host: Host) -> str:
 
 def main_pid(host: Host, instance: str) -> str:
     """Return the process id of the master process of an instance."""
-    return host.check_output(f"systemctl show --property=MainPID --value haproxy-{instance}.service")
+    return host.check_output(MAIN_PID.format(instance))
 
 
 def python(host: Host, program: str) -> str:
@@ -259,17 +261,7 @@ def test_a_server_that_is_not_there_is_refused_by_name(host: Host, change: dict[
 
 
 def test_an_instance_that_hangs_is_ended_and_started_again(host: Host) -> None:
-    hung = main_pid(host, "database")
-    host.check_output("systemctl kill --signal=SIGSTOP haproxy-database.service")
-    try:
-        for _ in range(60):
-            if main_pid(host, "database") not in (hung, "0"):
-                break
-            time.sleep(1)
-        else:
-            raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'haproxy-database*'"))
-    finally:
-        host.run("systemctl kill --signal=SIGCONT haproxy-database.service")
+    wait_until_replaced(host, MAIN_PID.format("database"), "haproxy-database*", unit="haproxy-database.service")
     journal = host.check_output("journalctl --no-pager -u haproxy-database-guard.service")
     assert "haproxy-database.service hangs" in journal
     host.run_test("systemctl is-active --quiet haproxy-edge.service")

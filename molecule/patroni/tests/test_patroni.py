@@ -8,6 +8,8 @@ import time
 import pytest
 from testinfra.host import Host
 
+from lab.hung import wait_until_replaced
+
 PSQL = "psql --no-psqlrc -qtAX -h /run/postgresql -U postgres"
 REST = (
     "import ssl, sys, urllib.request as u; c = ssl.create_default_context(cafile='/etc/patroni/tls/ca.crt'); "
@@ -124,18 +126,10 @@ def test_a_postgresql_that_hangs_is_ended_and_follows_again(host: Host) -> None:
     if leads(host):
         return
     postmaster = "head -n 1 /var/lib/postgresql/*/*/postmaster.pid"
-    hung = host.check_output(postmaster)
-    host.check_output(f"kill -STOP {hung}")
-    try:
-        for _ in range(90):
-            streams = host.run(f"{PSQL} -c 'SELECT status FROM pg_stat_wal_receiver'")
-            if host.run(postmaster).stdout.strip() not in (hung, "") and streams.stdout.strip() == "streaming":
-                break
-            time.sleep(1)
-        else:
-            raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'patroni*'"))
-    finally:
-        host.run(f"kill -CONT {hung}")
+    receiver = f"{PSQL} -c 'SELECT status FROM pg_stat_wal_receiver'"
+    wait_until_replaced(
+        host, postmaster, "patroni*", is_back=lambda: host.run(receiver).stdout.strip() == "streaming", seconds=90
+    )
     assert "patroni.service hangs" in host.check_output("journalctl --no-pager -u postgresql-guard.service")
     wait_for_every_role(host)
 
@@ -144,17 +138,8 @@ def test_a_patroni_that_hangs_is_ended_and_postgresql_goes_on(host: Host) -> Non
     """Of the leader, too: it is back before its lease is over."""
     led, started = leads(host), f"{PSQL} -c 'SELECT pg_postmaster_start_time()'"
     process = "systemctl show --property=MainPID --value patroni.service"
-    hung, since = host.check_output(process), host.check_output(started)
-    host.check_output(f"kill -STOP {hung}")
-    try:
-        for _ in range(60):
-            if host.check_output(process) not in (hung, "0"):
-                break
-            time.sleep(1)
-        else:
-            raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'patroni*'"))
-    finally:
-        host.run(f"kill -CONT {hung}")
+    since = host.check_output(started)
+    wait_until_replaced(host, process, "patroni*")
     assert host.check_output(started) == since
     wait_for_every_role(host)
     assert leads(host) == led

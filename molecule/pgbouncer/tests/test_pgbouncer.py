@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from testinfra.host import Host
+
+from lab.hung import wait_until_replaced
 
 CONSOLE = "runuser -u postgres -- psql -qtAX -h /run/pgbouncer -p 6432 pgbouncer pgbouncer -c"
 
@@ -68,16 +68,6 @@ def test_the_database_of_a_single_host_confirms_writes_alone(host: Host) -> None
 
 def test_a_pooler_that_hangs_is_ended_and_started_again(host: Host) -> None:
     process = "systemctl show --property=MainPID --value pgbouncer.service"
-    hung = host.check_output(process)
-    host.check_output(f"kill -STOP {hung}")
-    try:
-        for _ in range(60):
-            if host.check_output(process) not in (hung, "0") and host.run(f"{CONSOLE} 'SHOW VERSION'").succeeded:
-                break
-            time.sleep(1)
-        else:
-            raise AssertionError(host.check_output("journalctl --no-pager -n 50 -u 'pgbouncer*'"))
-    finally:
-        host.run(f"kill -CONT {hung}")
+    wait_until_replaced(host, process, "pgbouncer*", is_back=lambda: host.run(f"{CONSOLE} 'SHOW VERSION'").succeeded)
     assert "pgbouncer.service hangs" in host.check_output("journalctl --no-pager -u pgbouncer-guard.service")
     host.run_test("systemd-analyze security --threshold=50 pgbouncer-guard.service")
