@@ -16,5 +16,6 @@ class FilterModule:
         return {
             "pending_text": _units.pending_text,
             "guard_units": _units.guard_units,
+            "watcher_units": _units.watcher_units,
             "disk_problems": _disk.disk_problems,
         }

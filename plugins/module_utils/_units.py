@@ -160,20 +160,34 @@ def guard_units(
     ``tls``: a certificate and its key, where it is asked over TLS. ``pid_file``: who has to answer, when that is
     not the main process of ``unit``.
     """
-    name = f"{name or unit.removesuffix('.service')}-guard"
     words = ["--unit", unit, "--address", address, "--message", GREETINGS[protocol].hex()]
     words += ["--kill", "main"] if protocol == "patroni" else []
     words += ["--tls", *tls] if tls else []
     words += ["--pid-file", pid_file] if pid_file else []
+    name = f"{name or unit.removesuffix('.service')}-guard"
+    return watcher_units(name, [program, *words], f"End {unit} when it hangs, so that it is started again")
+
+
+def watcher_units(
+    name: str, command: Sequence[str], purpose: str, user: str = "root", directory: str = ""
+) -> list[dict[str, Any]]:
+    """Return the units of a Python program that looks after something for ever, as ``systemd_units`` takes them.
+
+    The program ends now and then, and the timer starts it again, as it is on disk then: nobody has to restart it.
+    ``command``: its path and its words. ``purpose``: what it is for. ``user``: as whom it runs. ``directory``: one
+    below ``/run`` for what it has to remember until the next start of the host.
+    """
+    remembered = f"RuntimeDirectory={directory}\nRuntimeDirectoryPreserve=yes\n" if directory else ""
     service = f"""\
 # Managed by zerospof.temporal
 [Unit]
-Description=End {unit} when it hangs, so that it is started again
+Description={purpose}
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/usr/bin/python3 {program} {shlex.join(words)}
-OOMScoreAdjust=-600
+ExecStart=/usr/bin/python3 {shlex.join(command)}
+User={user}
+{remembered}OOMScoreAdjust=-600
 UMask=0077
 NoNewPrivileges=true
 ProtectSystem=strict
@@ -199,7 +213,7 @@ SystemCallErrorNumber=EPERM
     timer = f"""\
 # Managed by zerospof.temporal
 [Unit]
-Description=Somebody looks after {unit}
+Description={purpose}
 
 [Timer]
 # It ends now and then, to begin anew as it is on disk then.

@@ -43,6 +43,8 @@ CERTIFICATE_SECONDS = 150
 SLOW_MILLISECONDS = 50
 # Within this time tasks that a dead worker had are done by others, and new ones wait for nobody.
 WORKERS_TARGET, WORKERS_SECONDS = 60, 75
+# On two cores for everybody, two workers of three were slower than the whole load came in.
+WORKERS_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Case:
     whole host. ``options``: more words of the command. ``targets``: seconds by profile. ``seconds``: how long the fault
     lasts before it is healed. ``stops``: profiles in which the victim is a single point of failure, so that nothing
     goes on before it is back. ``then``: whose hosts die, of :mod:`tests.chaos.victims`, while the cluster recovers from
-    the first fault, that is right after its end and for as long.
+    the first fault, that is right after its end and for as long. ``share``: how much of the load of the profile clients
+    make, where capacity has to be left without the victims.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Case:
     options: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     then: str = ""
+    share: float = 1.0
 
     @property
     def second(self) -> Case:
@@ -198,7 +202,8 @@ CASES = (
         both(25),
         DATABASE_SECONDS,
     ),
-    full("primary-disk-full", POSTGRESQL, "disk of the primary is full", PRIMARY, both(None)),
+    full("primary-disk-full", POSTGRESQL, "disk of the primary is full", PRIMARY, both(25)),
+    full("replica-disk-full", POSTGRESQL, "disk of a synchronous replica is full", "replica", both(25)),
     Case(
         "primary-then-server",
         POSTGRESQL,
@@ -246,6 +251,7 @@ CASES = (
         "workers_but_one",
         everywhere(WORKERS_TARGET),
         WORKERS_SECONDS,
+        share=WORKERS_SHARE,
     ),
     Case(
         "workers-of-a-zone",
@@ -255,6 +261,7 @@ CASES = (
         "workers_of_a_zone",
         everywhere(WORKERS_TARGET),
         WORKERS_SECONDS,
+        share=WORKERS_SHARE,
     ),
     *(
         Case(f"{name}-{how}", ZONES, f"{title} {done}", command, victims, targets, ZONE_SECONDS, stops=tuple(stops))

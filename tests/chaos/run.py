@@ -188,11 +188,11 @@ def run_case(
     if control:
         controls.mark(view.lab, control)
         control.weaken(view)
-    started, before = time.gmtime(), processor_times()
+    started, before, per_second = time.gmtime(), processor_times(), PER_SECOND[profile] * case.share
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "ledger.sqlite"
         with unpacked(view) as cli:
-            with ledger(view, path, PER_SECOND[profile], CLIENTS, PULSES) as books:
+            with ledger(view, path, per_second, CLIENTS, PULSES) as books:
                 time.sleep(BEFORE_SECONDS)
                 broken = broken_for(case, view, books, cli, control)
                 time.sleep(AFTER_SECONDS)
@@ -209,7 +209,7 @@ def run_case(
             command=broken.command,
             victims=broken.victims,
             held_seconds=round(broken.ended - broken.began, 1),
-            per_second=PER_SECOND[profile],
+            per_second=per_second,
             **books_of(case, [*calls, *books.completions], books.verdict, doubts, broken.began),
             hosts=len(view.lab.hosts),
             machine=machine(),

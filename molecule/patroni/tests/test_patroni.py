@@ -134,6 +134,29 @@ def test_a_postgresql_that_hangs_is_ended_and_follows_again(host: Host) -> None:
     wait_for_every_role(host)
 
 
+def test_a_leader_whose_disk_is_too_full_lets_another_one_lead_once(host: Host) -> None:
+    """As its guard finds it, with a limit that no disk keeps."""
+    if not leads(host):
+        return
+    service = host.service("patroni-disk-guard.timer")
+    assert service.is_running
+    assert service.is_enabled
+    guard = host.check_output("systemctl show --property=ExecStart --value patroni-disk-guard.service")
+    program = next(word for word in guard.split() if word.endswith("patroni-disk-guard"))
+    with host.sudo("postgres"):
+        memory = host.check_output("mktemp --directory")
+        command = (
+            f"timeout 120 python3 {program} --configuration /etc/patroni/conf.d --least-percent 101"
+            f" --memory {memory}/moved --seconds 1"
+        )
+        assert "Successfully switched over" in host.check_output(command)
+        assert not leads(host)
+        # It leads no longer, and would not do it again either.
+        assert host.check_output(command) == ""
+        assert host.file(f"{memory}/moved").exists
+    wait_for_every_role(host)
+
+
 def test_a_patroni_that_hangs_is_ended_and_postgresql_goes_on(host: Host) -> None:
     """Of the leader, too: it is back before its lease is over."""
     led, started = leads(host), f"{PSQL} -c 'SELECT pg_postmaster_start_time()'"
