@@ -30,6 +30,7 @@ help: ## List the targets
 	@echo "  LAB=name SUBNET=10.78.0.0/24 make a second one beside it."
 	@echo "  IMAGE=debian-12 makes all its hosts of that release; the inventories say debian-13 but where Cassandra is."
 	@echo "  DISKS=1 gives the data of its databases disks of their own, so that make chaos can fill one."
+	@echo "  RELEASE=1.30.6 begins with that release of Temporal, so that an upgrade can be tried."
 
 $(VENV)/.done:
 	@echo "== Tools of the control node (once, about 3 minutes)"
@@ -45,7 +46,7 @@ deps: $(VENV)/.done ## Install what the lab and the tests need
 
 .PHONY: lab
 lab: deps ## Bring up a whole cluster in containers and run a workflow through it
-	@python -m lab.cluster --profile $(PROFILE) --name $(LAB) $(if $(SUBNET),--subnet $(SUBNET)) $(if $(IMAGE),--image $(IMAGE)) $(if $(DISKS),--disks)
+	@python -m lab.cluster --profile $(PROFILE) --name $(LAB) $(if $(SUBNET),--subnet $(SUBNET)) $(if $(IMAGE),--image $(IMAGE)) $(if $(DISKS),--disks) $(if $(RELEASE),--release $(RELEASE))
 
 .PHONY: lab-status
 lab-status: deps ## Show the hosts of the lab

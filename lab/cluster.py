@@ -123,6 +123,19 @@ def prepare(cluster: Cluster) -> dict[str, float]:
     }
 
 
+def choose(cluster: Cluster, release: str) -> None:
+    """Do what an operator does before an upgrade: write the release of Temporal into the inventory."""
+    file = cluster.directory / "inventory" / "group_vars" / "all" / "version.yml"
+    file.write_text(f"temporal_version: {release}\n", encoding="utf-8")
+
+
+def with_release(cluster: Cluster, release: str) -> dict[str, float]:
+    """Let the cluster begin with another release than that of the collection; return the seconds of each step."""
+    choose(cluster, release)
+    title = f"Temporal {release}"
+    return {"release": stream(title, cluster.playbook("artifacts"), cluster.directory / "logs" / "release.log")}
+
+
 def deploy(cluster: Cluster) -> dict[str, float]:
     """Make a cluster of the hosts; return the seconds of each step."""
     return {"site": stream("Cluster: playbooks/site.yml", cluster.playbook("site"), cluster.site_log)}
@@ -186,10 +199,14 @@ def main() -> int:
     parser.add_argument(
         "--disks", action="store_true", help="data of databases on disks of their own, which can be full"
     )
+    parser.add_argument("--release", help="of Temporal, instead of that of the collection: 1.30.6")
     options = parser.parse_args()
     cluster = Cluster(options.profile, options.name, options.subnet, options.image, options.disks)
     try:
-        seconds = prepare(cluster) | deploy(cluster)
+        seconds = prepare(cluster)
+        if options.release:
+            seconds |= with_release(cluster, options.release)
+        seconds |= deploy(cluster)
         seconds["flow"] = stream(
             "A workflow through the cluster",
             [sys.executable, "-m", "lab.flow", "--name", cluster.name],

@@ -169,15 +169,16 @@ def guard_units(
 
 
 def watcher_units(
-    name: str, command: Sequence[str], purpose: str, user: str = "root", directory: str = ""
+    name: str, command: Sequence[str], purpose: str, user: str = "", directory: str = ""
 ) -> list[dict[str, Any]]:
     """Return the units of a Python program that looks after something for ever, as ``systemd_units`` takes them.
 
     The program ends now and then, and the timer starts it again, as it is on disk then: nobody has to restart it.
-    ``command``: its path and its words. ``purpose``: what it is for. ``user``: as whom it runs. ``directory``: one
-    below ``/run`` for what it has to remember until the next start of the host.
+    ``command``: its path and its words. ``purpose``: what it is for. ``user``: as whom it runs; root when
+    empty. ``directory``: one below ``/run`` for what it has to remember until the next start of the host.
     """
-    remembered = f"RuntimeDirectory={directory}\nRuntimeDirectoryPreserve=yes\n" if directory else ""
+    settings = f"User={user}\n" if user else ""
+    settings += f"RuntimeDirectory={directory}\nRuntimeDirectoryPreserve=yes\n" if directory else ""
     service = f"""\
 # Managed by zerospof.temporal
 [Unit]
@@ -186,8 +187,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecStart=/usr/bin/python3 {shlex.join(command)}
-User={user}
-{remembered}OOMScoreAdjust=-600
+{settings}OOMScoreAdjust=-600
 UMask=0077
 NoNewPrivileges=true
 ProtectSystem=strict

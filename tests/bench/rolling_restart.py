@@ -1,7 +1,8 @@
-"""What clients see of a rolling restart under load, and how long each batch takes.
+"""What clients see of a rolling restart or upgrade under load, and how long each batch takes.
 
 python -m tests.bench.rolling_restart --name lab                                      every tier, whether due or not
 python -m tests.bench.rolling_restart --name lab --chart restart.svg -e tiers=[etcd]  other wishes for the playbook
+python -m tests.bench.rolling_restart --name lab --playbook rolling_upgrade           to the release of the inventory
 
 Prints the table of the ledger, what clients saw of each tier, and the seconds of each batch. Nothing is asserted;
 docs/operations.md has the figures.
@@ -128,8 +129,15 @@ def main() -> int:
     )
     parser.add_argument("--chart", type=Path, help="SVG file to write")
     parser.add_argument("--log", type=Path, help="file for the output of the playbook")
+    parser.add_argument(
+        "--playbook",
+        default="rolling_restart",
+        choices=("rolling_restart", "rolling_upgrade", "rollback"),
+        help="the first one restarts all that it is to, whether due or not (default: rolling_restart)",
+    )
     options, wishes = parser.parse_known_args()
-    command = Cluster.running(options.name).playbook("rolling_restart", "-e", "force=true", *wishes)
+    asked = ("-e", "force=true") if options.playbook == "rolling_restart" else ()
+    command = Cluster.running(options.name).playbook(options.playbook, *asked, *wishes)
     with tempfile.TemporaryDirectory() as directory:
         with ledger(View(state.load(options.name)), Path(directory) / "ledger.sqlite", options.rate) as books:
             time.sleep(QUIET_SECONDS)

@@ -15,7 +15,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _schema, 
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import RETRYING
 
 from lab import state
-from lab.cluster import deploy, prepare
+from lab.cluster import choose, deploy, prepare
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import Ledger, ledger
@@ -33,12 +33,6 @@ UNITS = [f"temporal-{service}.service" for service in ("frontend", "history", "m
 PROGRAMS = f"for unit in {' '.join(UNITS)}; do readlink /proc/$(systemctl show -P MainPID $unit)/exe; done"
 
 
-def set_version(cluster: LiveCluster, version: str) -> None:
-    """Do what an operator does: write the version into the inventory."""
-    file = cluster.directory / "inventory" / "group_vars" / "all" / "version.yml"
-    file.write_text(f"temporal_version: {version}\n", encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
 def fleet(running: str | None) -> Iterator[LiveCluster]:
     """A cluster of the older release; one of its own, because no other test could go on with it.
@@ -47,14 +41,14 @@ def fleet(running: str | None) -> Iterator[LiveCluster]:
     """
     if running is not None:
         cluster = LiveCluster("basic", running)
-        set_version(cluster, OLD)
+        choose(cluster, OLD)
         yield cluster
         return
     cluster = LiveCluster("basic", NAME, SUBNET, IMAGE)
     lab("down", "--name", NAME, "--missing-ok")
     prepare(cluster)
     for release in (NEW, OLD):
-        set_version(cluster, release)
+        choose(cluster, release)
         artifacts = cluster.run("artifacts")
         assert artifacts.code == 0, artifacts.reasons
     deploy(cluster)
@@ -113,7 +107,7 @@ def needs_of(release: str, schema: str) -> str:
 
 def test_site_does_not_change_the_release_of_a_live_cluster(fleet: LiveCluster) -> None:
     before = whole(fleet.view)
-    set_version(fleet, NEW)
+    choose(fleet, NEW)
     refused = fleet.run("site")
     assert refused.code != 0
     assert f"temporal_version is {NEW}, and server-a, server-b, server-c have {OLD}" in refused.output
@@ -181,7 +175,7 @@ def test_nothing_is_gone_back_to_before_the_first_upgrade(fleet: LiveCluster) ->
 
 def test_a_canary_that_fails_goes_back_by_its_link_and_the_others_are_not_touched(fleet: LiveCluster) -> None:
     view = fleet.view
-    set_version(fleet, NEW)
+    choose(fleet, NEW)
     before = starts(view, "temporal_servers")
     damage(fleet, "server-a")
     try:
@@ -214,7 +208,7 @@ def damage(cluster: LiveCluster, host: str) -> None:
 
 def test_an_upgrade_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path: Path) -> None:
     view = fleet.view
-    set_version(fleet, NEW)
+    choose(fleet, NEW)
     with ledger(view, tmp_path / "ledger.sqlite") as books:
         run = run_marked(fleet.playbook("rolling_upgrade"), books)
     print(*run.parts, sep="\n")
@@ -232,7 +226,7 @@ def test_an_upgrade_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path
 
 def test_a_rollback_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path: Path) -> None:
     view = fleet.view
-    set_version(fleet, NEW)
+    choose(fleet, NEW)
     with ledger(view, tmp_path / "ledger.sqlite") as books:
         run = run_marked(fleet.playbook("rollback"), books)
     print(*run.parts, sep="\n")
@@ -249,7 +243,7 @@ def test_a_rollback_under_load_is_seen_by_no_client(fleet: LiveCluster, tmp_path
 def test_a_control_node_that_dies_half_way_is_no_loss(fleet: LiveCluster, tmp_path: Path) -> None:
     """Killed in the second batch; a second run goes on without the host that was done."""
     view = fleet.view
-    set_version(fleet, NEW)
+    choose(fleet, NEW)
     with ledger(view, tmp_path / "ledger.sqlite") as books:
         kill_when(fleet.playbook("rolling_upgrade"), "TASK .*The services restart", after="batch 2 of 3")
         first = starts(view, "temporal_servers")
@@ -262,7 +256,7 @@ def test_a_control_node_that_dies_half_way_is_no_loss(fleet: LiveCluster, tmp_pa
     judged(books)
     assert programs(view) == {host: {NEW} for host in view.members("temporal_servers")}
     assert "server-a" not in on_hosts(restarted(first, starts(view, "temporal_servers")))
-    set_version(fleet, OLD)
+    choose(fleet, OLD)
     back = fleet.run("rollback")
     assert back.code == 0, back.output[-8000:]
     assert selected(view) == {OLD}

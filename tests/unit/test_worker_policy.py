@@ -133,7 +133,7 @@ def test_a_constant_sight_does_not_make_it_swing(seen: Seen, limits: Bounds) -> 
 def test_one_step_is_bounded(seen: Seen, limits: Bounds) -> None:
     current = limits.clamp(seen.instances)
     for decision in run(replace(seen, instances=current), limits, 30):
-        assert current - max(1, current // 5) <= decision.instances <= current + max(2, current)
+        assert current - max(1, current // 5) <= decision.instances <= current + max(3, current)
         current = decision.instances
 
 
@@ -145,7 +145,7 @@ def test_a_backlog_of_500_brings_all_instances_within_15_seconds() -> None:
         told=1,
     )
     made = run(seen, Bounds(1, 4, 3), 4)
-    assert [decision.instances for decision in made] == [3, 4, 4, 4]
+    assert [decision.instances for decision in made] == [4, 4, 4, 4]
     assert made[0].reason == "100 activity tasks run, 167 wait, and an instance is to hold 75"
 
 

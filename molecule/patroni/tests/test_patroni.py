@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Callable
 
 import pytest
 from testinfra.host import Host
@@ -28,7 +30,7 @@ def members(host: Host) -> list[dict]:
 
 
 def leads(host: Host) -> bool:
-    return host.check_output(f"{PSQL} -c 'SELECT NOT pg_is_in_recovery()'") == "t"
+    return host.run(f"{PSQL} -c 'SELECT NOT pg_is_in_recovery()'").stdout.strip() == "t"
 
 
 def test_the_member_runs_and_starts_at_boot(host: Host) -> None:
@@ -134,27 +136,43 @@ def test_a_postgresql_that_hangs_is_ended_and_follows_again(host: Host) -> None:
     wait_for_every_role(host)
 
 
-def test_a_leader_whose_disk_is_too_full_lets_another_one_lead_once(host: Host) -> None:
-    """As its guard finds it, with a limit that no disk keeps."""
+def test_a_leader_whose_disk_is_too_full_lets_another_one_lead_and_keeps_what_it_gets_back(host: Host) -> None:
+    """Its guard has a limit here that no disk keeps."""
     if not leads(host):
         return
-    service = host.service("patroni-disk-guard.timer")
-    assert service.is_running
-    assert service.is_enabled
-    guard = host.check_output("systemctl show --property=ExecStart --value patroni-disk-guard.service")
-    program = next(word for word in guard.split() if word.endswith("patroni-disk-guard"))
-    with host.sudo("postgres"):
-        memory = host.check_output("mktemp --directory")
-        command = (
-            f"timeout 120 python3 {program} --configuration /etc/patroni/conf.d --least-percent 101"
-            f" --memory {memory}/moved --seconds 1"
-        )
-        assert "Successfully switched over" in host.check_output(command)
+    unit, memory = "patroni-disk-guard.service", "/run/patroni-disk-guard/little_room"
+    name = host.check_output("hostname")
+    guard = host.check_output(f"sed -n 's/^ExecStart=//p' /etc/systemd/system/{unit}")
+    stricter = re.sub(r"--least-percent \S+", "--least-percent 101", guard)
+    assert stricter != guard
+    drop_in = f"/run/systemd/system/{unit}.d"
+    host.check_output(
+        f"mkdir -p {drop_in} && printf '[Service]\\nExecStart=\\nExecStart={stricter}\\n' > {drop_in}/stricter.conf"
+        f" && systemctl daemon-reload && systemctl restart {unit}"
+    )
+    try:
+        wait(host, lambda: host.file(memory).exists, unit)
         assert not leads(host)
-        # It leads no longer, and would not do it again either.
-        assert host.check_output(command) == ""
-        assert host.file(f"{memory}/moved").exists
+        wait_for_every_role(host)
+        host.check_output(f"patronictl -c /etc/patroni/conf.d switchover --force --candidate {name}")
+        wait(host, lambda: leads(host), unit)
+        # Three more looks.
+        time.sleep(16)
+        assert leads(host)
+    finally:
+        host.check_output(f"rm -r {drop_in} && systemctl daemon-reload && systemctl restart {unit} && rm -f {memory}")
     wait_for_every_role(host)
+    assert host.service(unit).is_running
+    host.run_test(f"systemd-analyze security --threshold=40 {unit}")
+
+
+def wait(host: Host, happened: Callable[[], bool], unit: str) -> None:
+    """Wait for what an election and the start of a standby take at most."""
+    for _ in range(60):
+        if happened():
+            return
+        time.sleep(1)
+    raise AssertionError(host.check_output(f"journalctl --no-pager -n 30 -u {unit} -u patroni.service"))
 
 
 def test_a_patroni_that_hangs_is_ended_and_postgresql_goes_on(host: Host) -> None:

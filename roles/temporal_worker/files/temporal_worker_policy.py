@@ -7,7 +7,7 @@ nothing in common, the loss of a host or of an agent changes nothing on the othe
   its share of those that wait. It needs as many instances as hold them with a quarter of their slots free.
 * **Pressure.** Tasks that wait although slots are free (a processor or a database is busy, other hosts are lost) show
   in the age of the oldest one. From ``age_limit_seconds`` on the instances are doubled, whatever the slots say.
-* **Fast up**: at once, but no more than doubled, or two more. **Slow down**: only when nothing that was seen in the
+* **Fast up**: at once, but no more than doubled, or three more. **Slow down**: only when nothing that was seen in the
   last ``calm_seconds`` needed more, with half of the slots free after it, and a fifth of the instances at a time.
 * **Memory.** The rate of tasks for each instance at which more were needed is remembered for an hour: nothing is taken
   away that would bring it back, so a constant load does not make the number of instances swing.
@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 UP, DOWN, HOLD = "up", "down", "hold"
+# A host with one instance does not wait for the next look at the cluster before it has four.
+LEAST_STEP_UP = 3
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def decide(seen: Seen, bounds: Bounds, memory: Memory, rules: Rules = Rules()) -
         why = f"the oldest of {queue.backlog} {pressed} tasks has waited for {queue.age_seconds:.0f} s"
     memory = _with_needs(seen, bounds, memory, rules, 2 * current if pressed else 0)
     memory = _with_limit(seen, bounds, memory, rules, kind if needed > current else "")
-    wanted = bounds.clamp(min(needed, current + max(2, current)))
+    wanted = bounds.clamp(min(needed, current + max(LEAST_STEP_UP, current)))
     if wanted > current:
         return Decision(wanted, UP, why), replace(memory, changed_at=seen.now, grew=True)
     if needed > current:
