@@ -19,6 +19,8 @@ from lab.state import Host, Lab
 DIRECTORIES = {"postgresql": "/var/lib/postgresql", "cassandra": "/var/lib/cassandra"}
 SIZE = "6G"
 BALLAST = ".lab-ballast"
+# In which the guard of PostgreSQL remembers for an hour that a disk was full.
+LITTLE_ROOM = "/run/patroni-disk-guard/little_room"
 
 # Takes an empty file system as an archive.
 MAKE = """
@@ -88,5 +90,5 @@ def fill(lab: Lab, host: Host, directory: str) -> None:
 
 
 def free(lab: Lab, host: Host, directory: str) -> None:
-    """Give back what :func:`fill` took; harmless when that is nothing."""
-    _run(lab, host, f'rm --force "$1/{BALLAST}"', directory, check=False)
+    """Give back what :func:`fill` took, and let the host forget that it had no room; harmless when that is nothing."""
+    _run(lab, host, f'rm --force "$1/{BALLAST}" {LITTLE_ROOM}', directory, check=False)

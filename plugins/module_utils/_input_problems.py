@@ -32,6 +32,7 @@ FEWEST_DISTINCT_CHARACTERS = 6
 HIGHEST_PORT = 65535
 SSH_PORT = 22
 HIGHEST_VIRTUAL_ROUTER_ID = 255
+HALF_OF_A_DISK = 50
 OLDEST_MINOR = (1, 29)
 # Settings of cassandra.yaml that others than the node go by, and what to set instead. With other values the ring is not
 # founded, or not the one that the report judges; the role does not see data that there are; or nobody gets in.
@@ -172,6 +173,12 @@ def _value_problems(cluster: Cluster) -> Iterator[str]:
             yield (
                 f"keepalived_virtual_router_id{cluster.where(hosts)}: {identifier} must be between 1 and "
                 f"{HIGHEST_VIRTUAL_ROUTER_ID}, and unlike those of other clusters on that network"
+            )
+    for percent, hosts in cluster.values("patroni_leader_disk_free_least_percent"):
+        if not 0 <= percent < HALF_OF_A_DISK:
+            yield (
+                f"patroni_leader_disk_free_least_percent{cluster.where(hosts)}: {percent:g} must be from 0 to below "
+                f"{HALF_OF_A_DISK}, as a member with twice as much is one with room"
             )
 
 

@@ -920,6 +920,14 @@ def test_a_part_of_the_ports_names_the_missing_ones() -> None:
         ({"temporal_version": "1.28.4"}, "temporal_version: 1.28.4 is older than 1.29, the oldest supported"),
         ({"temporal_history_shards": 0}, "temporal_history_shards: 0 must be at least 1"),
         ({"temporal_history_shards": 16}, "temporal_history_shards: 16 are too few for 3 servers"),
+        (
+            {"patroni_leader_disk_free_least_percent": 50},
+            "patroni_leader_disk_free_least_percent: 50 must be from 0 to below 50",
+        ),
+        (
+            {"patroni_leader_disk_free_least_percent": -1},
+            "patroni_leader_disk_free_least_percent: -1 must be from 0 to below 50",
+        ),
         ({"temporal_namespaces": [{"name": "a b"}]}, "temporal_namespaces: 'a b' must be letters, digits"),
         (
             {"temporal_namespaces": [{"name": "temporal-system"}]},
