@@ -27,6 +27,7 @@ class FilterModule:
             "worker_abandoned_builds": _workers.abandoned,
             "worker_deployments": _workers.complete,
             "worker_hosts": _workers.hosts_by_deployment,
+            "worker_metrics_ports": _workers.all_metrics_ports,
             "worker_other_builds": _workers.others,
             "worker_packages": packages,
             "worker_problems": _workers.problems,

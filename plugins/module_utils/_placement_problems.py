@@ -275,7 +275,7 @@ def _address_problems(cluster: Cluster) -> Iterator[str]:
     if balancers and cluster.value("temporal_firewall_enabled") and cluster.value("temporal_client_networks") == []:
         yield (
             "temporal_client_networks: is empty, so the firewall would let no client reach the load balancers; "
-            "name the networks of the clients and of the control node"
+            "name the networks of the clients"
         )
 
 

@@ -201,6 +201,21 @@ def metrics_ports(deployment: Mapping[str, Any], number: int) -> list[int]:
     return [first + build * deployment["instances_max"] + number - 1 for build in range(builds)] if first else []
 
 
+def all_metrics_ports(deployments: Sequence[Mapping[str, Any]], scaling: Mapping[str, Any]) -> dict[str, int]:
+    """Return every port that a host of workers may have for metrics, by a name of its own.
+
+    ``deployments``: as they are in the inventory. ``scaling``: ``temporal_worker_scaling``, with the port of the agent.
+    """
+    ports = {
+        port
+        for deployment in complete(deployments)
+        for number in range(1, deployment["instances_max"] + 1)
+        for port in metrics_ports(deployment, number)
+    }
+    agent = int(scaling.get("metrics_port") or 0)
+    return {f"worker_metrics_{port}": port for port in sorted(ports | ({agent} if agent else set()))}
+
+
 def workers(deployments: Sequence[Mapping[str, Any]], host: str) -> list[dict[str, Any]]:
     """Return the instances of ``host``.
 

@@ -141,6 +141,15 @@ def test_two_deployments_cannot_have_one_name() -> None:
     ]
 
 
+def test_the_firewall_knows_all_ports_of_metrics() -> None:
+    scaled = GOOD | {"instances_min": 1, "instances_max": 3, "metrics_port": 9200}
+    versioned = GOOD | {"name": "other", "instances": 2, "metrics_port": 9300, "versioned": True}
+    ports = _workers.all_metrics_ports([scaled, versioned, GOOD | {"name": "silent"}], {"metrics_port": "9199"})
+    assert list(ports.values()) == [9199, 9200, 9201, 9202, *range(9300, 9308)]
+    assert ports["worker_metrics_9199"] == 9199
+    assert _workers.all_metrics_ports([GOOD], {}) == {}
+
+
 def test_metrics_ports_of_instances_cannot_overlap() -> None:
     first, second = {"metrics_port": 9200, "instances": 3}, {"name": "b", "metrics_port": 9202}
     assert problems(first, second) == ["b: metrics port 9202 of an instance is taken by networking"]
