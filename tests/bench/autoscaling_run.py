@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,11 @@ class Run:
         """Return the figures as lines of text."""
         full, back = self.first(self.most), self.first(self.fewest, self.ended or 0.0)
         most = max(number for _, number, _, _ in self.curve)
+        # For who reads the journals of the agents beside it.
+        at_zero = datetime.now(UTC) - timedelta(seconds=self.now)
         return "\n".join(
             [
-                f"first change sent at 0 s, last at {self.sent:.1f} s; wrong or lost: {self.wrong}",
+                f"first change sent at 0 s ({at_zero:%H:%M:%S.%f} UTC), last at {self.sent:.1f} s; wrong or lost: {self.wrong}",
                 f"all {self.most} instances serve at {full:.1f} s" if full else f"at most {most} of {self.most}",
                 f"last change done at {self.ended:.1f} s" if self.ended else f"{self.open} changes are open",
                 f"the fewest, {self.fewest}, at {back:.1f} s" if back else f"there are {self.curve[-1][1]} instances",
