@@ -84,7 +84,8 @@ class Run:
         at_zero = datetime.now(UTC) - timedelta(seconds=self.now)
         return "\n".join(
             [
-                f"first change sent at 0 s ({at_zero:%H:%M:%S.%f} UTC), last at {self.sent:.1f} s; wrong or lost: {self.wrong}",
+                f"first change sent at 0 s ({at_zero:%H:%M:%S.%f} UTC), last at {self.sent:.1f} s",
+                f"wrong or lost: {self.wrong}",
                 f"all {self.most} instances serve at {full:.1f} s" if full else f"at most {most} of {self.most}",
                 f"last change done at {self.ended:.1f} s" if self.ended else f"{self.open} changes are open",
                 f"the fewest, {self.fewest}, at {back:.1f} s" if back else f"there are {self.curve[-1][1]} instances",
