@@ -140,6 +140,8 @@ def _up(options: argparse.Namespace) -> None:
         faults.heal_all(lab)
         state.save(lab)
         overlay = inventory.write_overlay(lab, inventory.host_variables(groups, found, written, subnet))
+        if lab.disks:
+            disks.provide(groups)
         with ThreadPoolExecutor(1) as beside:
             complete = beside.submit(inventory.write_complete, lab)
             hosts.up(lab)

@@ -6,6 +6,8 @@ systems of their own: of a sparse file each, which the host itself mounts at eve
 
 from __future__ import annotations
 
+import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,8 @@ from lab.state import Host, Lab
 # Directory of the data by group, and what it may become.
 DIRECTORIES = {"postgresql": "/var/lib/postgresql", "cassandra": "/var/lib/cassandra"}
 SIZE = "6G"
+# Number of the kernel for its loop devices (Documentation/admin-guide/devices.txt).
+LOOP = 7
 BALLAST = ".lab-ballast"
 # In which the guard of PostgreSQL remembers for an hour that a disk was full.
 LITTLE_ROOM = "/run/patroni-disk-guard/little_room"
@@ -63,6 +67,16 @@ def _empty() -> bytes:
         machine.run(["truncate", f"--size={SIZE}", image])
         machine.run(["mkfs.ext4", "-q", "-m", "0", "-F", "-O", "^has_journal", image])
         return machine.run(["tar", "--create", "--sparse", f"--directory={directory}", image.name]).stdout
+
+
+def provide(groups: Mapping[str, Any]) -> None:
+    """Have a loop device for each disk, beside those that others use: hosts see what is there when they start."""
+    wanted = sum(len(inventory.group_members(groups, group)) for group in DIRECTORIES if group in groups)
+    used = len(machine.run(["losetup", "--noheadings", "--list"]).stdout.splitlines())
+    for number in range(wanted + used):
+        device = Path(f"/dev/loop{number}")
+        if not device.exists():
+            os.mknod(device, stat.S_IFBLK | 0o600, os.makedev(LOOP, number))
 
 
 def make(lab: Lab, groups: Mapping[str, Any]) -> None:

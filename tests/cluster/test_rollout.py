@@ -33,6 +33,8 @@ BUILD_WHEELS = ROOT / "molecule" / "temporal_worker" / "files" / "build_wheels.p
 QUEUE, DEPLOYMENT = "rolled-queue", "rolled"
 # The server sends what is new in a queue that had a versioned deployment to that for ever.
 PLAIN_QUEUE, PLAIN = "plain-queue", "plain"
+# Of the one above a build was taken back, which is never tried again.
+MOVING_QUEUE, MOVING = "moving-queue", "moving"
 GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vlan": 10, "devices": [{"name": "gate"}]}]}
 HELD = 5
 PAUSE_SECONDS = 0.4
@@ -188,9 +190,9 @@ async def on_hold(handle: WorkflowHandle) -> None:
         await asyncio.sleep(0.5)
 
 
-async def start_held(client: Client) -> list[tuple[model.Change, WorkflowHandle]]:
+async def start_held(client: Client, queue: str = QUEUE) -> list[tuple[model.Change, WorkflowHandle]]:
     """Start changes that wait for their approval, and wait until they do."""
-    held = [await start(client, hold=True) for _ in range(HELD)]
+    held = [await start(client, queue, hold=True) for _ in range(HELD)]
     for _, handle in held:
         await asyncio.wait_for(on_hold(handle), RESULT_SECONDS)
     return held
@@ -303,9 +305,9 @@ def test_a_build_that_is_not_deterministic_gives_back_what_it_got(fleet: Fleet) 
 async def move_on(fleet: Fleet) -> None:
     """Workflows that may move begin on one build and end on the next."""
     client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
-    moves = {"versioning_behavior": "auto_upgrade"}
+    moves = {"name": MOVING, "task_queue": MOVING_QUEUE, "versioning_behavior": "auto_upgrade"}
     await fleet.run("deploy_workers", "1.0.0", steps=[], declared=moves)
-    held = await start_held(client)
+    held = await start_held(client, MOVING_QUEUE)
     for _, handle in held:
         assert await builds(handle) == {"1.0.0"}
     await fleet.run("deploy_workers", "1.1.0", steps=[], declared=moves)

@@ -16,6 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from temporalio.bridge.proto.workflow_activation import (
+    FireTimer,
+    RemoveFromCache,
+    WorkflowActivation,
+    WorkflowActivationJob,
+)
 
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
 
@@ -218,6 +224,7 @@ def test_targets_that_make_no_sense_are_refused(own: dict[str, str], reason: str
 
 def test_a_worker_that_stops_keeps_one_workflow_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "KEEP_WITHIN_SECONDS", 60.0)
+    monkeypatch.setattr(runner, "TOGETHER_SECONDS", 0.0)
     events: list[str] = []
     over = threading.Event()
     monkeypatch.setattr(runner.time, "sleep", lambda _: over.wait(60))
@@ -237,6 +244,18 @@ def test_a_worker_that_stops_keeps_one_workflow_task(monkeypatch: pytest.MonkeyP
     asyncio.run(stop())
     assert sorted(events[:2]) == ["another task", "the worker stops"]
     assert events[2:] == ["the kept task"]
+
+
+def test_what_the_sdk_does_not_wait_for_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workflow that leaves the cache would be over before the polls are."""
+    monkeypatch.setattr(runner, "KEPT_SECONDS", 0.0)
+    tasks, kept = runner.WorkflowTasks(1), []
+    tasks.keep_next(lambda: kept.append(True))
+    job = WorkflowActivationJob(remove_from_cache=RemoveFromCache())
+    tasks.submit(str, WorkflowActivation(jobs=[job])).result()
+    assert kept == []
+    tasks.submit(str, WorkflowActivation(jobs=[WorkflowActivationJob(fire_timer=FireTimer())])).result()
+    assert kept == [True]
 
 
 def test_a_worker_without_workflow_tasks_stops_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
