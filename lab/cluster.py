@@ -130,7 +130,7 @@ def choose(cluster: Cluster, release: str) -> None:
 
 
 def with_release(cluster: Cluster, release: str) -> dict[str, float]:
-    """Let the cluster begin with another release than that of the collection; return the seconds of each step."""
+    """Choose a release of Temporal and have its software; return the seconds of each step."""
     choose(cluster, release)
     title = f"Temporal {release}"
     return {"release": stream(title, cluster.playbook("artifacts"), cluster.directory / "logs" / "release.log")}

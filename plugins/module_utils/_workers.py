@@ -182,9 +182,7 @@ def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
     owner: dict[int, str] = {}
     found = []
     for deployment in deployments:
-        for port in sorted(
-            port for number in range(1, deployment["instances_max"] + 1) for port in metrics_ports(deployment, number)
-        ):
+        for port in sorted(_all_metrics_ports_of(deployment)):
             other = owner.setdefault(port, deployment["name"])
             if other != deployment["name"]:
                 found.append(f"{deployment['name']}: metrics port {port} of an instance is taken by {other}")
@@ -201,17 +199,16 @@ def metrics_ports(deployment: Mapping[str, Any], number: int) -> list[int]:
     return [first + build * deployment["instances_max"] + number - 1 for build in range(builds)] if first else []
 
 
+def _all_metrics_ports_of(deployment: Mapping[str, Any]) -> list[int]:
+    return [port for number in range(1, deployment["instances_max"] + 1) for port in metrics_ports(deployment, number)]
+
+
 def all_metrics_ports(deployments: Sequence[Mapping[str, Any]], scaling: Mapping[str, Any]) -> dict[str, int]:
     """Return every port that a host of workers may have for metrics, by a name of its own.
 
     ``deployments``: as they are in the inventory. ``scaling``: ``temporal_worker_scaling``, with the port of the agent.
     """
-    ports = {
-        port
-        for deployment in complete(deployments)
-        for number in range(1, deployment["instances_max"] + 1)
-        for port in metrics_ports(deployment, number)
-    }
+    ports = {port for deployment in complete(deployments) for port in _all_metrics_ports_of(deployment)}
     agent = int(scaling.get("metrics_port") or 0)
     return {f"worker_metrics_{port}": port for port in sorted(ports | ({agent} if agent else set()))}
 

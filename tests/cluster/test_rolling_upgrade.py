@@ -15,7 +15,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _schema, 
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import RETRYING
 
 from lab import state
-from lab.cluster import choose, deploy, prepare
+from lab.cluster import choose, deploy, prepare, with_release
 from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import Ledger, ledger
@@ -48,9 +48,7 @@ def fleet(running: str | None) -> Iterator[LiveCluster]:
     lab("down", "--name", NAME, "--missing-ok")
     prepare(cluster)
     for release in (NEW, OLD):
-        choose(cluster, release)
-        artifacts = cluster.run("artifacts")
-        assert artifacts.code == 0, artifacts.reasons
+        with_release(cluster, release)
     deploy(cluster)
     yield cluster
     lab("down", "--name", NAME)

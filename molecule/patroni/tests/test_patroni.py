@@ -47,13 +47,20 @@ def roles(host: Host) -> list[str]:
     return sorted(member["Role"] for member in members(host))
 
 
-def wait_for_every_role(host: Host) -> None:
-    """One that was away confirms writes again some seconds after it follows."""
+def wait(host: Host, happened: Callable[[], bool]) -> None:
+    """Wait for what an election and the start of a standby take at most."""
     for _ in range(60):
-        if roles(host) == ROLES:
+        if happened():
             return
         time.sleep(1)
-    raise AssertionError(host.check_output("patronictl -c /etc/patroni/conf.d list"))
+    raise AssertionError(
+        host.check_output("patronictl -c /etc/patroni/conf.d list; journalctl --no-pager -n 30 -u 'patroni*'")
+    )
+
+
+def wait_for_every_role(host: Host) -> None:
+    """One that was away confirms writes again some seconds after it follows."""
+    wait(host, lambda: roles(host) == ROLES)
 
 
 def test_one_member_leads_and_the_others_confirm_writes(host: Host) -> None:
@@ -151,11 +158,11 @@ def test_a_leader_whose_disk_is_too_full_lets_another_one_lead_and_keeps_what_it
         f" && systemctl daemon-reload && systemctl restart {unit}"
     )
     try:
-        wait(host, lambda: host.file(memory).exists, unit)
+        wait(host, lambda: host.file(memory).exists)
         assert not leads(host)
         wait_for_every_role(host)
         host.check_output(f"patronictl -c /etc/patroni/conf.d switchover --force --candidate {name}")
-        wait(host, lambda: leads(host), unit)
+        wait(host, lambda: leads(host))
         # Three more looks.
         time.sleep(16)
         assert leads(host)
@@ -164,15 +171,6 @@ def test_a_leader_whose_disk_is_too_full_lets_another_one_lead_and_keeps_what_it
     wait_for_every_role(host)
     assert host.service(unit).is_running
     host.run_test(f"systemd-analyze security --threshold=40 {unit}")
-
-
-def wait(host: Host, happened: Callable[[], bool], unit: str) -> None:
-    """Wait for what an election and the start of a standby take at most."""
-    for _ in range(60):
-        if happened():
-            return
-        time.sleep(1)
-    raise AssertionError(host.check_output(f"journalctl --no-pager -n 30 -u {unit} -u patroni.service"))
 
 
 def test_a_patroni_that_hangs_is_ended_and_postgresql_goes_on(host: Host) -> None:

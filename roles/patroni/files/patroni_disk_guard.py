@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Give the leadership of PostgreSQL away before its disk is full.
 
-    patroni_disk_guard.py --configuration /etc/patroni/conf.d --least-percent 3 --memory /run/patroni-disk-guard/moved
+    patroni_disk_guard.py --configuration /etc/patroni/conf.d --least-percent 3 --memory MEMORY
 
 A primary that cannot write stays one: it refuses each write for itself, and Patroni finds it alive. So this program
 looks every few seconds how much of the disks with its data and its log is free, and asks Patroni for a switchover when

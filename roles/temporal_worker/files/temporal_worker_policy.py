@@ -21,8 +21,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 UP, DOWN, HOLD = "up", "down", "hold"
-# A host with one instance does not wait for the next look at the cluster before it has four.
-LEAST_STEP_UP = 3
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,14 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Rules:
-    """The numbers of the policy; seconds and shares."""
+    """The numbers of the policy; seconds, shares and instances.
+
+    ``least_step_up``: with three, a host with one instance does not wait for another look before it has four.
+    """
 
     busy_share: float = 0.75
     calm_share: float = 0.5
+    least_step_up: int = 3
     age_limit_seconds: float = 5.0
     stale_seconds: float = 15.0
     calm_seconds: float = 60.0
@@ -138,7 +140,7 @@ def decide(seen: Seen, bounds: Bounds, memory: Memory, rules: Rules = Rules()) -
         why = f"the oldest of {queue.backlog} {pressed} tasks has waited for {queue.age_seconds:.0f} s"
     memory = _with_needs(seen, bounds, memory, rules, 2 * current if pressed else 0)
     memory = _with_limit(seen, bounds, memory, rules, kind if needed > current else "")
-    wanted = bounds.clamp(min(needed, current + max(LEAST_STEP_UP, current)))
+    wanted = bounds.clamp(min(needed, current + max(rules.least_step_up, current)))
     if wanted > current:
         return Decision(wanted, UP, why), replace(memory, changed_at=seen.now, grew=True)
     if needed > current:

@@ -297,6 +297,14 @@ def refused(error: Exception) -> UnusableError:
     return UnusableError(f"the SDK refuses the definitions: {error}{cause}")
 
 
+def _leaves_the_cache(arguments: Sequence[Any]) -> bool:
+    """Tell whether an activation removes its workflow, which a worker that stops does not wait for.
+
+    See ``ignore_evicts_on_shutdown`` of the SDK.
+    """
+    return any(job.HasField("remove_from_cache") for part in arguments for job in getattr(part, "jobs", ()))
+
+
 class WorkflowTasks(ThreadPoolExecutor):
     """The threads of workflow tasks, of which one task can be kept for a moment."""
 
@@ -314,10 +322,8 @@ class WorkflowTasks(ThreadPoolExecutor):
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Run ``function`` in a thread."""
         kept = None
-        # That a workflow leaves the cache comes here, too, and the SDK does not wait for it when it stops
-        # (ignore_evicts_on_shutdown).
-        if not any(job.HasField("remove_from_cache") for act in args for job in getattr(act, "jobs", ())):
-            with self._lock:
+        with self._lock:
+            if self._kept and not _leaves_the_cache(args):
                 kept, self._kept = self._kept, None
         if kept is None:
             return super().submit(function, *args, **kwargs)
