@@ -224,7 +224,6 @@ def test_targets_that_make_no_sense_are_refused(own: dict[str, str], reason: str
 
 def test_a_worker_that_stops_keeps_one_workflow_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "KEEP_WITHIN_SECONDS", 60.0)
-    monkeypatch.setattr(runner, "TOGETHER_SECONDS", 0.0)
     events: list[str] = []
     over = threading.Event()
     monkeypatch.setattr(runner.time, "sleep", lambda _: over.wait(60))

@@ -99,10 +99,7 @@ RETRY_PAUSE_SECONDS = 1.0
 # The SDK that stops (1.35.0) drops tasks that the server hands it before its polls have ended, and each waits for its
 # timeout then. Of workflow tasks it takes what still comes for as long as it has one to do: so one is kept for a moment
 # while it begins to stop (workflow_stream.rs, shutdown_done). A worker with less than one in a second has none to keep.
-# Tasks come together: steps that began at once end at once. What the server is just writing down as begun when it ends
-# the polls is lost, too, so those that came with the one that is kept get a moment to arrive.
 KEPT_SECONDS = 0.5
-TOGETHER_SECONDS = 0.2
 KEEP_WITHIN_SECONDS = 1.0
 # Of activities it takes none any more when the first poll has ended without one (pollers/mod.rs, TaskPollerStream). So
 # there is one poll. The server asks for more, up to what the SDK has always otherwise, when activities wait there or
@@ -570,7 +567,6 @@ async def one_is_kept(workflow_tasks: WorkflowTasks) -> None:
     workflow_tasks.keep_next(lambda: loop.call_soon_threadsafe(kept.set))
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(kept.wait(), KEEP_WITHIN_SECONDS)
-        await asyncio.sleep(TOGETHER_SECONDS)
 
 
 async def finish(worker: Worker, running: asyncio.Future[None], seconds: float) -> bool:
