@@ -25,6 +25,7 @@ from temporalio.client import Client, WorkflowHandle
 from lab import state
 from lab.sample import model, workflows
 from tests.cluster.conftest import ROOT, LiveCluster
+from tests.cluster.test_rolling_upgrade import kill_when
 
 # Minutes of a busy machine, which the hour of make test has no room for; molecule/temporal_worker has the short of it.
 pytestmark = pytest.mark.profiles(whole=["basic"])
@@ -35,6 +36,7 @@ QUEUE, DEPLOYMENT = "rolled-queue", "rolled"
 PLAIN_QUEUE, PLAIN = "plain-queue", "plain"
 # Of the one above a build was taken back, which is never tried again.
 MOVING_QUEUE, MOVING = "moving-queue", "moving"
+AGAIN_QUEUE, AGAIN = "again-queue", "again"
 GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vlan": 10, "devices": [{"name": "gate"}]}]}
 HELD = 5
 PAUSE_SECONDS = 0.4
@@ -345,3 +347,24 @@ async def identities(handle: WorkflowHandle) -> set[str]:
 
 def test_a_build_without_versions_is_replaced_zone_by_zone(fleet: Fleet) -> None:
     asyncio.run(zone_by_zone(fleet))
+
+
+async def wanted_again(fleet: Fleet) -> None:
+    """A build that was about to go when its control node died is the declared one again."""
+    again = {"name": AGAIN, "task_queue": AGAIN_QUEUE, "versioned": False}
+    await fleet.run("deploy_workers", "1.0.0", declared=again)
+    command = fleet.command("deploy_workers", "1.1.0", declared=again)
+    await asyncio.to_thread(
+        kill_when, command, "TASK .*_retire . Their settings are gone", after="_retire . Those that go"
+    )
+    client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
+    async with load(client, AGAIN_QUEUE) as started:
+        await fleet.run("deploy_workers", "1.0.0", declared=again)
+    for change, handle in started:
+        await ends_right(change, handle)
+    for host in fleet.cluster.view.members("temporal_workers"):
+        assert fleet.present(host, AGAIN)[0] == ["1.0.0"]
+
+
+def test_a_build_whose_removal_was_killed_can_be_declared_again(fleet: Fleet) -> None:
+    asyncio.run(wanted_again(fleet))
