@@ -3,7 +3,7 @@
 Pure functions over the inventory and what the leaving hosts say of their units; nothing here talks to a host.
 
 A host leaves all of its tiers, one after the other. It *has left* a tier when none of the units of that tier is enabled
-on it, which is how every role ends its removal; a run that was interrupted goes on with the others.
+on it and it has no mark that says that it was about to leave; a run that was interrupted goes on with the others.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def scale_in_plan(
     hostvars: _topology.HostVars,
     wishes: Mapping[str, Any],
     enabled: Mapping[str, Sequence[str]],
+    begun: Mapping[str, Sequence[str]],
     reports: Sequence[Report],
     refusals: Sequence[Sequence[str]],
     tiers: _topology.Tiers | None = None,
@@ -85,9 +86,10 @@ def scale_in_plan(
     """Return ``{hosts, steps, left, notes, problems}``; with ``problems`` no host must leave.
 
     ``wishes``: ``hosts_to_remove`` and ``accept_weaker``. ``enabled``: the enabled units of each host that is to leave.
+    ``begun``: the tiers that it has begun to leave, by the marks on it.
     ``reports``: what the inventory survives with and without the hosts. ``refusals``: what preflight has against it
     with and without them; nobody could run ``site.yml`` on an inventory that it refuses.
-    A step is ``{tier, title, hosts: [{name, zone}], staying: [name]}``; ``left``: by tier, who left it before.
+    A step is ``{tier, title, hosts: [{name, zone, begun}], staying: [name]}``; ``left``: by tier, who left it before.
 
     Raises:
         TopologyError: ``hosts_to_remove`` is no list.
@@ -118,13 +120,17 @@ def scale_in_plan(
     if not wishes.get("accept_weaker"):
         problems += [f"{sentence}; {ACCEPT}" for sentence in weaker]
         weaker = []
-    steps, left = _steps(groups, leaving, enabled, tiers)
+    steps, left = _steps(groups, leaving, enabled, begun, tiers)
     notes = weaker + _lost(before, after, [loss for loss in LOSSES if loss not in PROMISED])
     return {"hosts": leaving, "steps": steps, "left": left, "notes": notes, "problems": problems}
 
 
 def _steps(
-    groups: _topology.Groups, leaving: Sequence[str], enabled: Mapping[str, Sequence[str]], tiers: _topology.Tiers
+    groups: _topology.Groups,
+    leaving: Sequence[str],
+    enabled: Mapping[str, Sequence[str]],
+    begun: Mapping[str, Sequence[str]],
+    tiers: _topology.Tiers,
 ) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
     """Return the steps, and by tier the hosts that have left it."""
     zone_of = {host: zone for zone in _topology.zone_names(groups) for host in groups[zone]}
@@ -133,7 +139,8 @@ def _steps(
     for tier in ORDER:
         members = _topology.tier_hosts(tier, groups, tiers)
         hosts = [host for host in zone_of if host in members and host in leaving]
-        here = [host for host in hosts if _is_in(tier, enabled.get(host, ()))]
+        halfway = [host for host in hosts if tier in begun.get(host, ())]
+        here = [host for host in hosts if host in halfway or _is_in(tier, enabled.get(host, ()))]
         if gone := [host for host in hosts if host not in here]:
             left[tier] = gone
         if here:
@@ -141,7 +148,7 @@ def _steps(
                 {
                     "tier": tier,
                     "title": TITLES[tier],
-                    "hosts": [{"name": host, "zone": zone_of[host]} for host in here],
+                    "hosts": [{"name": host, "zone": zone_of[host], "begun": host in halfway} for host in here],
                     "staying": [host for host in members if host not in leaving],
                 }
             )
@@ -166,7 +173,7 @@ def scale_in_groups(
     """Return the plan as groups of hosts, ``[{name, groups}]`` in the order in which the hosts leave.
 
     * ``leaving_TIER``: who leaves; ``staying_TIER``: the others of a tier that somebody leaves; ``left_TIER``, of which
-      the topology knows: who has left it before.
+      the topology knows: who has left it before; ``halfway_TIER``: who was about to when an earlier run ended.
     * ``forgetting_edge``: balancers whose servers leave; ``forgetting_database``: Temporal hosts whose databases leave.
     * When ``leader``, the primary of PostgreSQL, leaves: it and the Temporal hosts that stay are in the groups of a
       switchover.
@@ -176,6 +183,7 @@ def scale_in_groups(
     found = [(host, f"left_{tier}") for tier, hosts in plan["left"].items() for host in hosts]
     for tier, step in steps.items():
         found += [(host["name"], f"leaving_{tier}") for host in step["hosts"]]
+        found += [(host["name"], f"halfway_{tier}") for host in step["hosts"] if host["begun"]]
         found += [(host, f"staying_{tier}") for host in step["staying"]]
 
     def staying(tier: str) -> list[str]:
@@ -201,7 +209,7 @@ def scale_in_text(plan: Mapping[str, Any]) -> str:
         lines = [f"To leave the cluster: {counted(len(hosts), 'host')} in {counted(len(plan['steps']), 'step')}"]
     for number, step in enumerate(plan["steps"], start=1):
         lines.append(f"{number}. {step['title']}")
-        lines += [f"   {host['zone']}  {host['name']}" for host in step["hosts"]]
+        lines += [f"   {host['zone']}  {host['name']}{', half-way' * host['begun']}" for host in step["hosts"]]
         lines.append(f"   {counted(len(step['staying']), 'host')} left: {', '.join(step['staying']) or 'none'}")
     if plan["notes"]:
         lines += ["Afterwards:", *(f"  - {note}" for note in plan["notes"])]

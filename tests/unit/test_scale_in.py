@@ -59,6 +59,7 @@ def plan(
     enabled: dict[str, list[str]] | None = None,
     deployments: dict[str, list[str]] | None = None,
     tiers: dict[str, str] | None = None,
+    begun: dict[str, list[str]] | None = None,
     **wishes: object,
 ) -> dict[str, Any]:
     """Return the plan, with what preflight and the report say of the inventory with and without the hosts."""
@@ -81,6 +82,7 @@ def plan(
         hostvars,
         {"hosts_to_remove": remove, **wishes},
         enabled if enabled is not None else {host: ENABLED[kind(host)] for host in groups["all"]},
+        begun or {},
         [spof_report(of, hostvars, profile, vip=VIP, tiers=tiers) for of in both],
         [list(placement_problems(Cluster(of, hostvars, specs, (), tiers))) for of in both],
         tiers=tiers,
@@ -233,6 +235,17 @@ def test_an_interrupted_removal_goes_on_with_the_tiers_that_are_left() -> None:
     done = plan(inventory(*HA), ["worker-c"], enabled={"worker-c": ["ssh.service"]})
     assert done["steps"] == []
     assert "worker-c has left the cluster already" in _scale_in.scale_in_text(done)
+
+
+def test_who_was_half_way_out_of_a_tier_goes_on_although_nothing_of_it_starts_any_more() -> None:
+    """What its roles do after the last unit is disabled, they have to do."""
+    groups = inventory(*HA)
+    made = plan(groups, ["temporal-c"], enabled={"temporal-c": []}, begun={"temporal-c": ["temporal_servers"]})
+    assert order(made) == [("temporal_servers", ["temporal-c"])]
+    assert "   az_c  temporal-c, half-way" in _scale_in.scale_in_text(made).splitlines()
+    found = grouped(_scale_in.scale_in_groups(made, groups))
+    assert found["halfway_temporal_servers"] == found["leaving_temporal_servers"] == ["temporal-c"]
+    assert "halfway_temporal_servers" not in grouped(_scale_in.scale_in_groups(plan(groups, ["temporal-c"]), groups))
 
 
 def grouped(made: list[dict[str, Any]]) -> dict[str, list[str]]:
