@@ -355,7 +355,7 @@ async def wanted_again(fleet: Fleet) -> None:
     await fleet.run("deploy_workers", "1.0.0", declared=again)
     command = fleet.command("deploy_workers", "1.1.0", declared=again)
     await asyncio.to_thread(
-        kill_when, command, "TASK .*_retire . Their settings are gone", after="_retire . Those that go"
+        kill_when, command, "TASK .*_retire . Their settings are gone", after="_retire | Those that go"
     )
     client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
     async with load(client, AGAIN_QUEUE) as started:
