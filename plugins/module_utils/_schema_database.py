@@ -28,9 +28,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     **_schema_stores.ARGUMENTS,
 }
 CONNECT_SECONDS = 5
-# What was counted at the last ANALYZE or VACUUM, or since; -1 for never.
+# What was counted at the last ANALYZE or VACUUM, or since. Without such a count (-1 since PostgreSQL 14, 0
+# before), as after pg_upgrade, the number of live rows is only that of rows that came since.
 SIZES = """
-SELECT c.relname, GREATEST(c.reltuples, s.n_live_tup, 0)::bigint, pg_total_relation_size(c.oid)
+SELECT c.relname,
+  (CASE WHEN c.reltuples > 0 THEN GREATEST(c.reltuples, s.n_live_tup) ELSE 0 END)::bigint,
+  pg_total_relation_size(c.oid)
 FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
 WHERE c.relname = ANY(%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
 ORDER BY c.relname
@@ -84,7 +87,9 @@ def version_in(database: str, parameters: dict[str, Any]) -> str | None:
 
 
 def sizes_in(database: str, tables: list[str], parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return those of ``tables`` that are in ``database``, ``[{name, rows, bytes}]``; the rows are an estimate.
+    """Return those of ``tables`` that are in ``database``, ``[{name, rows, bytes}]``.
+
+    The rows are an estimate, 0 when PostgreSQL has counted none yet.
 
     Raises:
         SchemaError: the database does not answer or refuses.

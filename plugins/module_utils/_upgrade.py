@@ -6,6 +6,7 @@ on no older one; no schema ever goes back.
 
 * ``hosts``: ``{host: {selected, previous, installed, running, started}}`` as ``zerospof.temporal.releases_info`` tells.
 * ``schemas``: ``[{database, schema, version, tables: [{name, rows, bytes}]}]``; ``version`` ``None``: no schema at all.
+  ``rows`` is 0 when PostgreSQL has counted none yet, whatever there is.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ REWRITES = (
 )
 # 35 million rows took 57 minutes for each column (github.com/temporalio/temporal issue 10358).
 ROWS_PER_SECOND = 10_000
+# Of a table whose rows PostgreSQL has not counted. Each has some KiB with its indexes, so these are rather
+# too many than too few.
+BYTES_PER_ROW = 1_000
 
 
 def _minor(release: str) -> Version:
@@ -95,8 +99,9 @@ def newest(minor: Version) -> str:
 def migrations(schemas: Sequence[Mapping[str, Any]], target: str) -> list[dict[str, Any]]:
     """Return what the schema of ``target`` changes, ``[{database, before, after, rewrites}]``.
 
-    ``rewrites`` are ``[{table, times, rows, bytes, seconds}]``: tables that nobody can read meanwhile, and about how
-    long. Nothing is returned for a release that the table does not know.
+    ``rewrites`` are ``[{table, times, rows, counted, bytes, seconds}]``: tables that nobody can read meanwhile, and
+    about how long; without ``counted`` the rows are guessed from the bytes. Nothing is returned for a release that the
+    table does not know.
     """
     row = MINORS.get(_minor(target))
     found = []
@@ -110,25 +115,29 @@ def migrations(schemas: Sequence[Mapping[str, Any]], target: str) -> list[dict[s
             if passed and store["version"] is not None and _schema.is_older(store["version"], step.version):
                 times[step.table] = times.get(step.table, 0) + step.times
         sizes = {table["name"]: table for table in store.get("tables", ())}
-        rewrites = [
-            {
-                "table": table,
-                "times": count,
-                "rows": sizes[table]["rows"],
-                "bytes": sizes[table]["bytes"],
-                "seconds": count * sizes[table]["rows"] / ROWS_PER_SECOND,
-            }
-            for table, count in times.items()
-            if table in sizes
-        ]
+        rewrites = [_rewrite(sizes[table], count) for table, count in times.items() if table in sizes]
         found.append({"database": store["database"], "before": store["version"], "after": after, "rewrites": rewrites})
     return found
+
+
+def _rewrite(table: Mapping[str, Any], times: int) -> dict[str, Any]:
+    rows = table["rows"] or table["bytes"] // BYTES_PER_ROW
+    return {
+        "table": table["name"],
+        "times": times,
+        "rows": rows,
+        "counted": table["rows"] > 0,
+        "bytes": table["bytes"],
+        "seconds": times * rows / ROWS_PER_SECOND,
+    }
 
 
 def _size(rewrite: Mapping[str, Any]) -> str:
     times = "once" if rewrite["times"] == 1 else f"{rewrite['times']} times"
     size = f"{counted(rewrite['rows'], 'row')}, {math.ceil(rewrite['bytes'] / 2**20)} MiB"
     seconds = math.ceil(rewrite["seconds"])
+    if not rewrite["counted"]:
+        size += f" (by its size alone; ANALYZE {rewrite['table']} has them counted)"
     return f"writes {rewrite['table']} anew {times}: about {size}, {seconds} s in which no search is answered"
 
 

@@ -67,8 +67,8 @@ stores:
       type: str
     tables:
       description:
-        - Those of O(tables) that are there, as C({name, rows, bytes}). The rows are an estimate, the bytes are those of
-          the table with its indexes.
+        - Those of O(tables) that are there, as C({name, rows, bytes}). The rows are an estimate, V(0) where
+          PostgreSQL has counted none yet; the bytes are those of the table with its indexes.
       type: list
       elements: dict
 problems:

@@ -64,6 +64,20 @@ def test_the_next_minor_is_reached_by_every_host_after_its_schema() -> None:
     assert "goes from 1.13 to 1.14; writes executions_visibility anew 2 times: about 100 rows, 1 MiB, 1 s" in text
 
 
+def test_a_large_table_whose_rows_nobody_has_counted_is_not_taken_for_an_empty_one() -> None:
+    at = schemas()
+    at[1]["tables"] = [{"name": "executions_visibility", "rows": 0, "bytes": 60 * 2**30}]
+    problem = refusal(upgrade(fleet(OLD, OLD, OLD), at=at))
+    assert "61440 MiB (by its size alone; ANALYZE executions_visibility has them counted)" in problem
+    assert "lock_limit_seconds=12885" in problem
+
+
+def test_an_empty_table_needs_no_count() -> None:
+    at = schemas()
+    at[1]["tables"] = [{"name": "executions_visibility", "rows": 0, "bytes": 2**19}]
+    assert upgrade(fleet(OLD, OLD, OLD), at=at)["problems"] == []
+
+
 def test_a_patch_changes_no_schema() -> None:
     plan = upgrade(fleet("1.30.5", "1.30.5", "1.30.5"), OLD)
     assert (plan["problems"], plan["migrations"]) == ([], [])
