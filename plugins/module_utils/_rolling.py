@@ -6,11 +6,11 @@ Pure functions over what every host says of its units; nothing here talks to a h
 * A *batch* holds the hosts that restart side by side. It never holds hosts of two zones, with one exception: hosts on
   which nothing of the tier runs are started first and together, because nothing is lost by that and the gates after it
   need them. Hosts on which a part of it does not run come next, zone by zone, because the rest of it may serve.
-* ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], moves: {tier or unit: reason}, leads,
+* ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], moves: {tier or unit: reason}, leader,
   holds_vip, rack, certificates}}`` of the hosts that the run may touch. ``interrupted`` are the tiers in which an
   earlier run left the host half-way, for example drained on the balancers. ``moves`` are the tiers whose release, or
-  the units whose package, this run changes. ``leads``: it is the primary of PostgreSQL. ``rack``: the one of Cassandra.
-  ``certificates``: those of ``certificates_info``.
+  the units whose package, this run changes. ``leader``: the primary of PostgreSQL as this member of it sees it, empty
+  when it sees none. ``rack``: the one of Cassandra. ``certificates``: those of ``certificates_info``.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ UNITS: dict[str, tuple[str, ...]] = {
 PATH_TO_DATABASE = UNITS["temporal_servers"][:2]
 DATABASE_PROXY = PATH_TO_DATABASE[0]
 PRIMARY = "postgresql_primary"
-# The host of a tier whose restart moves something restarts after all others, so that it moves once.
-LAST = {"postgresql": "leads", "load_balancers": "holds_vip"}
+# Tiers in which the restart of one host moves something: it restarts after all others, so that it moves once.
+LAST = frozenset({"postgresql", "load_balancers"})
 TITLES = {
     "etcd": "etcd",
     "postgresql": "PostgreSQL replicas",
@@ -268,10 +268,31 @@ class _Planner:
             return _outage(_topology.tier_group(tier, self.tiers), size)
         return ""
 
+    def leaders(self) -> list[str]:
+        """Return who leads PostgreSQL: one name, unless its members know none or do not agree."""
+        told = [self.states[host].get("leader", "") for host in self.members("postgresql") if host in self.states]
+        return sorted({leader for leader in told if leader})
+
+    def without_leader(self, found: Sequence[Due]) -> str:
+        """Say why PostgreSQL must not restart as long as it is not known who leads it; empty when it may."""
+        if len(self.members("postgresql")) == 1 or all(host.down for host in found) or len(self.leaders()) == 1:
+            return ""
+        group = _topology.tier_group("postgresql", self.tiers)
+        told = f"its members name {' and '.join(self.leaders())}" if self.leaders() else "none of its members tells"
+        return (
+            f"{group}: {told} when asked who leads, and queries have to wait while the leader restarts; run"
+            " patronictl list there, or mend what it rests on first, with -e tiers=[etcd]"
+        )
+
+    def is_last(self, tier: str, host: str) -> bool:
+        """Tell whether the restart of ``host`` is the one that moves something."""
+        moves = host in self.leaders() if tier == "postgresql" else bool(self.states[host].get("holds_vip"))
+        return tier in LAST and moves
+
     def batches(self, tier: str, found: Sequence[Due]) -> tuple[list[list[Due]], list[list[Due]]]:
         """Return the batches of ``tier``, and those that must come after all of them."""
         size = len(self.members(tier))
-        last = [host for host in found if size > 1 and not host.down and self.states[host.name].get(LAST.get(tier, ""))]
+        last = [host for host in found if size > 1 and not host.down and self.is_last(tier, host.name)]
         limits = [limit for limit in (self.asked.batch_limit, self.largest(tier)) if limit > 0]
         parts = {host: self.part(tier, host) for host in self.states}
         first = _batches([host for host in found if host not in last], parts, min(limits, default=0), self.asked.canary)
@@ -323,6 +344,8 @@ def rolling_plan(
         left_out.update(planner.missing(tier))
         found = planner.due(tier)
         problems += filter(None, [planner.problem(tier, found)])
+        if tier == "postgresql":
+            problems += filter(None, [planner.without_leader(found)])
         first, last = planner.batches(tier, found)
         if tier != "postgresql":
             first, last = first + last, []

@@ -68,7 +68,7 @@ def test_check_mode_shows_the_plan_and_changes_nothing(cluster: LiveCluster) -> 
     )
     plan = {title: re.findall(r"(\d)/\d  (az_\w)  (\S+)", rows) for title, rows in found}
     # Those of which nobody moves anything go zone by zone, with all hosts of the zone.
-    for tier in set(every_tier(view)) - LAST.keys():
+    for tier in set(every_tier(view)) - LAST:
         assert {(batch, zone) for batch, zone, _ in plan[TITLES[tier]]} == set(zip("123", zones, strict=True))
         assert sorted(host for _, _, host in plan[TITLES[tier]]) == sorted(view.members(tier))
     assert [host for _, _, host in plan[TITLES[PRIMARY]]] == [view.database_primary()]

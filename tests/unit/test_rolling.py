@@ -44,7 +44,15 @@ def states(groups: dict[str, list[str]], **changed: dict[str, list[str]]) -> dic
             for unit in units:
                 reasons = changed.get(host, {}).get(unit, [])
                 state["units"].append({"name": unit, "state": "pending" if reasons else "current", "reasons": reasons})
+    led_by(found, next(iter(groups.get("postgresql", ())), ""))
     return found
+
+
+def led_by(seen: dict[str, Any], leader: str) -> None:
+    """Every member of PostgreSQL says that ``leader`` leads it."""
+    for state in seen.values():
+        if any(unit["name"] == "patroni.service" for unit in state["units"]):
+            state["leader"] = leader
 
 
 def plan(groups: dict[str, list[str]], seen: dict[str, Any], **wishes: object) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def test_the_number_of_batches_is_that_of_the_zones_however_many_hosts_there_are
 def test_steps_come_in_the_order_in_which_one_tier_needs_the_other() -> None:
     groups = inventory(3)
     seen = states(groups)
-    seen["db-b0"]["leads"] = True
+    led_by(seen, "db-b0")
     made = plan(groups, seen, force=True)
     assert [step["step"] for step in made["steps"]] == [
         "etcd",
@@ -99,7 +107,7 @@ def test_steps_come_in_the_order_in_which_one_tier_needs_the_other() -> None:
 def test_the_primary_comes_after_every_replica_and_by_itself() -> None:
     groups = inventory(3)
     seen = states(groups)
-    seen["db-a0"]["leads"] = True
+    led_by(seen, "db-a0")
     made = plan(groups, seen, force=True)
     assert batches(made, "postgresql") == [["db-b0"], ["db-c0"]]
     assert batches(made, "postgresql_primary") == [["db-a0"]]
@@ -107,10 +115,50 @@ def test_the_primary_comes_after_every_replica_and_by_itself() -> None:
     assert switchover == ["db-a0", *groups["temporal_servers"]]
 
 
+def test_the_primary_is_found_while_it_does_not_say_itself_that_it_leads() -> None:
+    groups = inventory(3)
+    seen = states(groups)
+    led_by(seen, "db-a0")
+    seen["db-a0"]["leader"] = ""
+    made = plan(groups, seen, force=True)
+    assert (batches(made, "postgresql_primary"), made["problems"]) == ([["db-a0"]], [])
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (("", "", ""), "postgresql: none of its members tells when asked who leads"),
+        (("db-a0", "db-b0", ""), "postgresql: its members name db-a0 and db-b0 when asked who leads"),
+    ],
+)
+def test_postgresql_does_not_restart_while_it_is_not_known_who_leads_it(told: tuple[str, ...], said: str) -> None:
+    groups = inventory(3)
+    seen = states(groups, **{"db-b0": {"patroni.service": ["/x has changed since its start"]}})
+    for host, leader in zip(groups["postgresql"], told, strict=True):
+        seen[host]["leader"] = leader
+    [problem] = plan(groups, seen)["problems"]
+    assert problem.startswith(said)
+    assert plan(groups, seen, tiers=["etcd"], force=True)["problems"] == []
+
+
+def test_postgresql_that_does_not_run_anywhere_starts_without_a_leader() -> None:
+    groups = inventory(3)
+    seen = states(groups, **{host: {"patroni.service": NOT_RUNNING} for host in groups["postgresql"]})
+    led_by(seen, "")
+    assert plan(groups, seen)["problems"] == []
+
+
+def test_the_only_member_of_postgresql_restarts_whether_it_leads_or_not() -> None:
+    groups = {"az_a": ["db-a0"], "postgresql": ["db-a0"]}
+    seen = states(groups)
+    led_by(seen, "")
+    assert plan(groups, seen, force=True, accept_outage=True)["problems"] == []
+
+
 def test_no_leadership_moves_when_the_primary_is_not_due() -> None:
     groups = inventory(3)
     seen = states(groups, **{"db-b0": {"patroni.service": ["/x has changed since its start"]}})
-    seen["db-a0"]["leads"] = True
+    led_by(seen, "db-a0")
     made = plan(groups, seen)
     assert [step["step"] for step in made["steps"]] == ["postgresql"]
     assert not [row for row in _rolling.rolling_groups(made) if "rolling_switchover" in row["groups"]]
@@ -135,7 +183,7 @@ def test_a_batch_of_etcd_leaves_a_majority(members: int, largest: int) -> None:
 def test_a_batch_of_replicas_leaves_one_to_confirm_writes() -> None:
     groups = {"az_a": ["p0", "p1", "p2", "p3"], "postgresql": ["p0", "p1", "p2", "p3"]}
     seen = states(groups)
-    seen["p0"]["leads"] = True
+    led_by(seen, "p0")
     assert batches(plan(groups, seen, force=True), "postgresql") == [["p1", "p2"], ["p3"]]
 
 
@@ -310,7 +358,7 @@ def test_a_limit_of_the_run_is_told_and_followed() -> None:
 def test_a_limit_without_the_poolers_does_not_move_the_leadership() -> None:
     groups = inventory(3)
     seen = {host: state for host, state in states(groups).items() if host.startswith("db")}
-    seen["db-a0"]["leads"] = True
+    led_by(seen, "db-a0")
     [problem] = plan(groups, seen, force=True)["problems"]
     assert problem.startswith("db-a0 leads PostgreSQL.")
     assert "add temporal_servers to it, or leave out db-a0" in problem
@@ -353,8 +401,8 @@ def test_every_host_that_is_due_restarts_once_and_the_groups_say_what_the_plan_s
 ) -> None:
     groups = inventory(size)
     seen = states(groups)
-    for tier, key in (("postgresql", "leads"), ("load_balancers", "holds_vip")):
-        seen[data.draw(st.sampled_from(groups[tier]))][key] = True
+    led_by(seen, data.draw(st.sampled_from(groups["postgresql"])))
+    seen[data.draw(st.sampled_from(groups["load_balancers"]))]["holds_vip"] = True
     made = plan(groups, seen, force=True, batch_limit=limit, canary=canary, accept_outage=True)
     made_groups: dict[str, list[str]] = {}
     for row in _rolling.rolling_groups(made):
