@@ -260,10 +260,13 @@ def _step(step: Mapping[str, Any]) -> str:
 
 
 def _remembered(hosts: Mapping[str, Mapping[str, Any]], release: str) -> str:
-    """Return the release that the hosts had before ``release``, empty when they do not agree on one that is older."""
-    former = {state["previous"] for state in hosts.values() if release in versions_of(state)}
-    [one] = former if len(former) == 1 else [None]
-    return one if one and parse(one) < parse(release) else ""
+    """Return the release that the hosts had before ``release``, empty when they do not agree on one that is older.
+
+    A host that came back from a later release remembers ``release`` itself, so the others are asked.
+    """
+    told = {state["previous"] for state in hosts.values() if release in versions_of(state)}
+    former = [one for one in told if one and parse(one) < parse(release)]
+    return former[0] if len(former) == 1 else ""
 
 
 def rollback_plan(

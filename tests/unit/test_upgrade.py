@@ -78,6 +78,15 @@ def test_an_empty_table_needs_no_count() -> None:
     assert upgrade(fleet(OLD, OLD, OLD), at=at)["problems"] == []
 
 
+def test_a_host_that_came_back_from_a_later_release_does_not_hide_where_the_others_came_from() -> None:
+    hosts = {name: host("1.31.1", previous=OLD, installed=[OLD, "1.31.1"]) for name in MEMBERS}
+    hosts["server-a"] = host("1.31.1", previous="1.31.1", installed=[OLD, "1.31.1", NEW])
+    plan = rollback(hosts)
+    assert (plan["problems"], plan["target"], list(plan["moves"])) == ([], OLD, MEMBERS)
+    hosts["server-b"]["previous"] = "1.30.5"
+    assert "no release before 1.31.1 is remembered" in refusal(rollback(hosts))
+
+
 def test_a_patch_changes_no_schema() -> None:
     plan = upgrade(fleet("1.30.5", "1.30.5", "1.30.5"), OLD)
     assert (plan["problems"], plan["migrations"]) == ([], [])
