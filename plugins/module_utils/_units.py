@@ -125,19 +125,25 @@ def judge(
     return Verdict(unit, PENDING if reasons else CURRENT, tuple(reasons))
 
 
-def pending_text(units_by_host: Mapping[str, Sequence[Mapping[str, object]]]) -> str:
-    """Return for people which units wait for a restart and why; ``units_by_host`` has verdicts as dictionaries."""
+def pending_text(services: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return for people which units wait for a restart and why, and which hosts are half-way through one.
+
+    ``services``: ``{units, interrupted}`` of ``systemd_units_info`` by host.
+    """
     waiting = [
-        (host, str(unit["name"]), "; ".join(unit["reasons"]))  # type: ignore[arg-type]
-        for host, units in units_by_host.items()
-        for unit in units
+        (host, unit["name"], "; ".join(unit["reasons"]))
+        for host, told in services.items()
+        for unit in told["units"]
         if unit["state"] == PENDING
     ]
-    if not waiting:
-        return "No service waits for a restart."
-    return "\n".join(
-        [f"Waiting for a restart: {counted(len(waiting), 'service')} (rolling_restart.yml)", *table(waiting)]
-    )
+    half_way = [(host, ", ".join(told["interrupted"])) for host, told in services.items() if told["interrupted"]]
+    lines = []
+    if waiting:
+        lines = [f"Waiting for a restart: {counted(len(waiting), 'service')} (rolling_restart.yml)", *table(waiting)]
+    if half_way:
+        count = counted(len(half_way), "host")
+        lines += [f"Half-way through a restart: {count} (rolling_restart.yml completes it)", *table(half_way)]
+    return "\n".join(lines) or "No service waits for a restart."
 
 
 # What is answered at once by whoever is alive: the SSLRequest of the protocol of PostgreSQL, which PgBouncer speaks,

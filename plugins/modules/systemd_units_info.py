@@ -21,6 +21,9 @@ options:
         run when they are needed and do not run now.
     type: list
     elements: str
+  marks:
+    description: How the paths of the files begin by which a rolling restart marks a host between its begin and its end.
+    type: path
 seealso:
   - module: zerospof.temporal.systemd_units
 """
@@ -54,20 +57,34 @@ unread:
   returned: always
   type: list
   elements: str
+interrupted:
+  description: What comes after O(marks) in the names of such files, the tiers of the inventory that are half-way here.
+  returned: always
+  type: list
+  elements: str
 pending:
   description: Whether any of the units is due for a restart.
   returned: always
   type: bool
 """
 
+from pathlib import Path
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd, _units
+
+
+def interrupted(marks: str) -> list[str]:
+    """Return how the names of the files go on that begin with ``marks``."""
+    beginning = Path(marks)
+    found = beginning.parent.glob(f"{beginning.name}*")
+    return sorted(path.name.removeprefix(beginning.name) for path in found)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"units": {"type": "list", "elements": "str"}},
+        argument_spec={"units": {"type": "list", "elements": "str"}, "marks": {"type": "path"}},
         supports_check_mode=True,
     )
     verdicts = []
@@ -89,6 +106,7 @@ def main() -> None:
         changed=False,
         units=[verdict.as_dict() for verdict in verdicts],
         unread=[name for name in units if _systemd.unread(module, name, _systemd.reloaded_files_of(name))],
+        interrupted=interrupted(module.params["marks"]) if module.params["marks"] else [],
         pending=any(verdict.state == _units.PENDING for verdict in verdicts),
     )
 

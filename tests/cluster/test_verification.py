@@ -55,6 +55,21 @@ def test_verification_names_a_service_that_does_not_serve(cluster: LiveCluster) 
 
 
 @GATE
+def test_verification_names_a_host_that_a_killed_restart_left_half_way(cluster: LiveCluster) -> None:
+    host = cluster.view.members("temporal_servers")[-1]
+    mark = "/var/lib/zerospof/rolling-temporal_servers"
+    cluster.view.on(host, f"touch {mark}")
+    try:
+        listed, verified = cluster.run("pending"), cluster.run("verify")
+    finally:
+        cluster.view.on(host, f"rm {mark}")
+    assert "Half-way through a restart: 1 host" in listed.output
+    assert listed.code == 0
+    assert verified.code != 0
+    assert f"{host} is half-way through a restart (temporal_servers)" in " ".join(verified.output.split())
+
+
+@GATE
 def test_verification_refuses_a_tier_that_is_not_there(cluster: LiveCluster) -> None:
     verified = cluster.run("verify", "-e", "etcd_group=etdc")
     assert verified.code != 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.zerospof.temporal.plugins.module_utils import _systemd, _units
-from ansible_collections.zerospof.temporal.plugins.modules import systemd_units
+from ansible_collections.zerospof.temporal.plugins.modules import systemd_units, systemd_units_info
 
 CONFIG = "/etc/etcd/etcd.yaml"
 BINARY = "/opt/etcd/current/MANIFEST"
@@ -76,12 +76,30 @@ def test_a_service_has_to_read_what_differs_from_what_it_read(
 def test_people_read_what_waits_and_why() -> None:
     current = {"name": "etcd.service", "state": _units.CURRENT, "reasons": []}
     waiting = {"name": "patroni.service", "state": _units.PENDING, "reasons": ["it is not running", "/x is missing"]}
-    text = _units.pending_text({"db-a": [current, waiting], "temporal-a": [current]})
+    idle = {"units": [current], "interrupted": []}
+    text = _units.pending_text({"db-a": {"units": [current, waiting], "interrupted": []}, "temporal-a": idle})
     assert text.splitlines() == [
         "Waiting for a restart: 1 service (rolling_restart.yml)",
         "  db-a  patroni.service  it is not running; /x is missing",
     ]
-    assert _units.pending_text({"db-a": [current]}) == "No service waits for a restart."
+    assert _units.pending_text({"db-a": idle}) == "No service waits for a restart."
+
+
+def test_people_read_which_hosts_a_killed_run_left_half_way() -> None:
+    units = [{"name": "temporal-frontend.service", "state": _units.CURRENT, "reasons": []}]
+    left = {"units": units, "interrupted": ["temporal_servers", "temporal_ui"]}
+    text = _units.pending_text({"temporal-a": left, "temporal-b": {"units": units, "interrupted": []}})
+    assert text.splitlines() == [
+        "Half-way through a restart: 1 host (rolling_restart.yml completes it)",
+        "  temporal-a  temporal_servers, temporal_ui",
+    ]
+
+
+def test_the_marks_of_a_rolling_restart_name_the_tiers_that_are_half_way(tmp_path: Path) -> None:
+    assert systemd_units_info.interrupted(f"{tmp_path}/none/rolling-") == []
+    for name in ("rolling-temporal_ui", "rolling-etcd", "other"):
+        (tmp_path / name).touch()
+    assert systemd_units_info.interrupted(f"{tmp_path}/rolling-") == ["etcd", "temporal_ui"]
 
 
 @pytest.mark.parametrize(
