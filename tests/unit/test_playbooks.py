@@ -49,6 +49,12 @@ def test_no_gate_of_a_rolling_restart_stands_on_a_host_that_a_limit_may_leave_ou
         assert not play.get("hosts", "").endswith("_group }}[0]"), play["name"]
 
 
+def test_why_a_rolling_restart_ended_is_told_item_by_item_in_one_place() -> None:
+    """Of a task with a loop, the result itself says that one or more items failed."""
+    files = [*(PLAYBOOKS / "rolling").glob("*.yml"), *(PLAYBOOKS / "tasks").glob("rolling_*.yml")]
+    assert [path.name for path in files if "ansible_failed_result" in path.read_text(encoding="utf-8")] == ["step.yml"]
+
+
 @pytest.mark.parametrize("playbook", sorted(PLAYBOOKS.glob("*.yml")), ids=lambda path: path.stem)
 def test_the_run_book_begins_with_every_playbook(playbook: Path) -> None:
     table = (PLAYBOOKS.parent / "docs/operations.md").read_text(encoding="utf-8").partition("\n## ")[0]
