@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 # Bits of HAProxy's server-t.h and check-t.h, as "show servers state" prints them.
@@ -108,6 +108,15 @@ def has_another(servers: Sequence[Server], former: str) -> bool:
     ``former`` may not have been found down yet: who connects to it then is refused, and sent to the other one.
     """
     return any(server.usable and server.name != former for server in servers)
+
+
+def is_last(servers: Sequence[Server], name: str, leaving: Collection[str] = ()) -> bool:
+    """Tell whether clients of a proxy can use its server ``name``, and none when it has gone with those ``leaving``.
+
+    ``servers``: all of the proxy. A single one is never the last: nobody counts on another.
+    """
+    usable = {server.name for server in servers if server.usable}
+    return len(servers) > 1 and name in usable and usable <= {name, *leaving}
 
 
 def parse_info(answer: str) -> dict[str, str]:

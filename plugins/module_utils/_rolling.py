@@ -5,7 +5,8 @@ Pure functions over what every host says of its units; nothing here talks to a h
 * A *tier* is one of the inventory; a *step* is a part of the plan: a tier, or the PostgreSQL primary by itself.
 * A *batch* holds the hosts that restart side by side. It never holds hosts of two zones, with one exception: hosts on
   which nothing of the tier runs are started first and together, because nothing is lost by that and the gates after it
-  need them. Hosts on which a part of it does not run come next, zone by zone, because the rest of it may serve.
+  need them. Hosts on which a part of it does not run, whose rest may serve, and those that an earlier run left half-way
+  come next, zone by zone.
 * ``states``: ``{host: {units: [{name, state, reasons}], interrupted: [tier], moves: {tier or unit: reason}, leader,
   holds_vip, rack, certificates}}`` of the hosts that the run may touch. ``interrupted`` are the tiers in which an
   earlier run left the host half-way, for example drained on the balancers. ``moves`` are the tiers whose release, or
@@ -161,11 +162,12 @@ def _cut(hosts: Sequence[Due], limit: int) -> list[list[Due]]:
 def _batches(hosts: Sequence[Due], parts: Mapping[str, tuple[str, str]], limit: int, canary: bool) -> list[list[Due]]:
     """Cut ``hosts``, in the order in which they restart, into batches of one part (a zone, or a rack of it) each."""
     down = [host for host in hosts if host.down]
-    ailing = _by_part([host for host in hosts if host.ailing and not host.down], parts, limit)
-    batches = _by_part([host for host in hosts if not host.ailing], parts, limit)
+    # What was left out of the traffic is back before others leave it.
+    first = [host for host in hosts if not host.down and (host.ailing or INTERRUPTED in host.reasons)]
+    batches = _by_part([host for host in hosts if not host.down and host not in first], parts, limit)
     if canary and batches and len(batches[0]) > 1:
         batches[0:1] = [batches[0][:1], batches[0][1:]]
-    return [*([down] if down else []), *ailing, *batches]
+    return [*([down] if down else []), *_by_part(first, parts, limit), *batches]
 
 
 def _by_part(hosts: Sequence[Due], parts: Mapping[str, tuple[str, str]], limit: int) -> list[list[Due]]:

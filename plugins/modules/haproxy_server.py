@@ -17,6 +17,7 @@ description:
     first, and the server gets traffic only after it has passed. With the health check left running, a server
     that says NOT_SERVING while it shuts down is marked down, and its last requests are cut.
   - The state is kept by a reload of HAProxy, not by a restart.
+  - The last server that clients can use is neither drained nor put into maintenance, unless its proxy has no other.
 attributes:
   check_mode:
     description: Can run in check mode and report what would change.
@@ -44,6 +45,11 @@ options:
       - V(maint) gives it none and closes those that it has where HAProxy is told to do so when a server goes down.
     type: str
     choices: [ready, drain, maint]
+  leaving:
+    description: Servers of the proxy that leave at the same time, so that clients cannot count on them either.
+    type: list
+    elements: str
+    default: []
   health:
     description: Whether the health check of the server runs. A server whose check is disabled counts as healthy.
     type: str
@@ -92,6 +98,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._haproxy_admin i
     AdminError,
     AdminSocket,
     Server,
+    is_last,
 )
 
 INTERVAL_SECONDS = 0.1
@@ -118,6 +125,18 @@ class Target:
                 return server
         known = ", ".join(f"{server.proxy}/{server.name}" for server in servers) or "none"
         raise AdminError(f"there is no server {self.proxy}/{self.name}; there are: {known}")
+
+    def check_others(self, leaving: list[str]) -> None:
+        """Return when clients have a server without this one and those that are ``leaving``, or have none anyway.
+
+        Raises:
+            AdminError: they would have none.
+        """
+        servers = [server for server in self.admin.servers() if server.proxy == self.proxy]
+        if is_last(servers, self.name, leaving):
+            others = ", ".join(str(server) for server in servers if server.name != self.name)
+            place = f"{self.name} is the last one of {self.proxy} that clients can use"
+            raise AdminError(f"{place} ({others}); bring another one back first")
 
     def set_state(self, state: str) -> None:
         """Ask for ready, drain or maint."""
@@ -192,6 +211,7 @@ def main() -> None:
             "proxy": {"type": "str", "required": True},
             "server": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["ready", "drain", "maint"]},
+            "leaving": {"type": "list", "elements": "str", "default": []},
             "health": {"type": "str", "choices": ["enabled", "disabled"]},
             "wait": {"type": "float", "default": 0},
         },
@@ -203,6 +223,8 @@ def main() -> None:
     try:
         before = target.look()
         state = params["state"] or before.state
+        if params["state"] not in (None, READY):
+            target.check_others(params["leaving"])
         checked = before.checked if params["health"] is None else params["health"] == "enabled"
         if not module.check_mode:
             converge(target, before, state, checked, params["wait"])

@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 from ansible_collections.zerospof.temporal.plugins.module_utils import _haproxy_admin, _haproxy_config
 from ansible_collections.zerospof.temporal.plugins.module_utils._grpc_health import health_check_request
+from ansible_collections.zerospof.temporal.plugins.modules import haproxy_server
 
 TLS = "/etc/haproxy/tls"
+
+
+def server(name: str, status: str) -> _haproxy_admin.Server:
+    """Return a server as HAProxy tells of it."""
+    return _haproxy_admin.Server("frontend", name, "192.0.2.21:7233", "ready", True, status, "L7OK", "", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "leaving", "last"),
+    [
+        ({"a": "UP", "b": "UP", "c": "UP"}, [], False),
+        ({"a": "UP", "b": "DOWN", "c": "UP 1/2"}, [], False),
+        ({"a": "UP", "b": "DOWN", "c": "DRAIN"}, [], True),
+        ({"a": "UP", "b": "DOWN 1/2", "c": "MAINT"}, [], True),
+        # It leaves with others of its zone.
+        ({"a": "UP", "b": "UP", "c": "DOWN"}, ["a", "b"], True),
+        ({"a": "UP", "b": "UP", "c": "UP"}, ["a", "b"], False),
+        # An earlier run has drained it, or it does not serve: clients lose nothing.
+        ({"a": "DRAIN", "b": "DOWN", "c": "DOWN"}, [], False),
+        ({"a": "DOWN", "b": "UP", "c": "DOWN"}, [], False),
+        ({"a": "UP"}, [], False),
+    ],
+)
+def test_the_last_server_that_clients_can_use_is_not_taken_from_them(
+    seen: dict[str, str], leaving: list[str], last: bool
+) -> None:
+    servers = [server(name, status) for name, status in seen.items()]
+    assert _haproxy_admin.is_last(servers, "a", leaving) is last
+
+
+def test_a_server_that_is_the_last_one_is_refused_with_what_became_of_the_others() -> None:
+    class Admin:
+        def servers(self) -> list[_haproxy_admin.Server]:
+            other_proxy = dataclasses.replace(server("a", "UP"), proxy="ui")
+            return [server("a", "UP"), server("b", "DOWN"), server("c", "DRAIN"), other_proxy]
+
+    target = haproxy_server.Target(Admin(), "frontend", "a")
+    with pytest.raises(_haproxy_admin.AdminError, match=r"a is the last one of frontend .*b DOWN .*, c DRAIN"):
+        target.check_others([])
+    haproxy_server.Target(Admin(), "frontend", "b").check_others([])
 
 
 def proxy(**changes: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -291,6 +291,14 @@ def test_a_host_that_was_left_half_way_is_completed_and_not_restarted() -> None:
     assert found["reasons"] == [_rolling.INTERRUPTED]
 
 
+def test_a_host_that_was_left_half_way_is_back_before_the_others_leave_the_traffic() -> None:
+    groups = inventory(2)
+    seen = states(groups)
+    seen["temporal-b0"]["interrupted"] = ["temporal_servers"]
+    made = plan(groups, seen, tiers=["temporal_servers"], force=True)
+    assert batches(made, "temporal_servers") == [["temporal-b0"], ["temporal-a0"]]
+
+
 def test_what_changes_its_release_restarts_without_its_way_to_the_database() -> None:
     groups = inventory(6)
     seen = states(groups)

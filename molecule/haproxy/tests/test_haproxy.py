@@ -208,6 +208,17 @@ def test_a_drained_server_stays_drained_over_a_reload_and_comes_back(host: Host)
     assert names_behind(host, f"{address(host)}:7000", 4) == {"backend-a", "backend-b"}
 
 
+def test_the_last_server_that_clients_can_use_is_not_drained(host: Host) -> None:
+    place = {"socket": "/run/haproxy-edge/admin.sock", "proxy": "echo"}
+    try:
+        assert module(host, "haproxy_server", **place, server="backend-b", state="drain")["changed"]
+        refused = module(host, "haproxy_server", **place, server="backend-a", state="drain")
+        assert "backend-a is the last one of echo that clients can use (backend-b DRAIN" in refused["msg"]
+        assert names_behind(host, f"{address(host)}:7000", 4) == {"backend-a"}
+    finally:
+        module(host, "haproxy_server", **place, server="backend-b", state="ready", wait=20)
+
+
 def test_check_mode_of_the_server_module_tells_and_does_nothing(host: Host) -> None:
     arguments = {"socket": "/run/haproxy-edge/admin.sock", "proxy": "echo", "server": "backend-a", "state": "drain"}
     told = host.ansible("zerospof.temporal.haproxy_server", json.dumps(arguments), check=True)
