@@ -56,7 +56,8 @@ options:
     choices: [enabled, disabled]
   wait:
     description:
-      - Seconds to wait, for V(ready) until the server is up, for V(drain) and V(maint) until it has no connection.
+      - Seconds to wait, for V(ready) until the server is up, for V(drain) and V(maint) until clients can use another
+        one, and then as long again until it has no connection.
       - With V(0) it is not waited for. When the time runs out the task fails.
     type: float
     default: 0
@@ -126,17 +127,18 @@ class Target:
         known = ", ".join(f"{server.proxy}/{server.name}" for server in servers) or "none"
         raise AdminError(f"there is no server {self.proxy}/{self.name}; there are: {known}")
 
-    def check_others(self, leaving: list[str]) -> None:
+    def check_others(self, leaving: list[str], deadline: float) -> None:
         """Return when clients have a server without this one and those that are ``leaving``, or have none anyway.
 
         Raises:
-            AdminError: they would have none.
+            AdminError: they would have none at ``deadline``.
         """
-        servers = [server for server in self.admin.servers() if server.proxy == self.proxy]
-        if is_last(servers, self.name, leaving):
-            others = ", ".join(str(server) for server in servers if server.name != self.name)
-            place = f"{self.name} is the last one of {self.proxy} that clients can use"
-            raise AdminError(f"{place} ({others}); bring another one back first")
+        while is_last(servers := [one for one in self.admin.servers() if one.proxy == self.proxy], self.name, leaving):
+            if time.monotonic() >= deadline:
+                others = ", ".join(str(server) for server in servers if server.name != self.name)
+                place = f"{self.name} is the last one of {self.proxy} that clients can use"
+                raise AdminError(f"{place} ({others}); bring another one back first")
+            time.sleep(INTERVAL_SECONDS)
 
     def set_state(self, state: str) -> None:
         """Ask for ready, drain or maint."""
@@ -224,7 +226,7 @@ def main() -> None:
         before = target.look()
         state = params["state"] or before.state
         if params["state"] not in (None, READY):
-            target.check_others(params["leaving"])
+            target.check_others(params["leaving"], time.monotonic() + params["wait"])
         checked = before.checked if params["health"] is None else params["health"] == "enabled"
         if not module.check_mode:
             converge(target, before, state, checked, params["wait"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from typing import Any
 
 import pytest
@@ -50,8 +51,19 @@ def test_a_server_that_is_the_last_one_is_refused_with_what_became_of_the_others
 
     target = haproxy_server.Target(Admin(), "frontend", "a")
     with pytest.raises(_haproxy_admin.AdminError, match=r"a is the last one of frontend .*b DOWN .*, c DRAIN"):
-        target.check_others([])
-    haproxy_server.Target(Admin(), "frontend", "b").check_others([])
+        target.check_others([], deadline=0)
+    haproxy_server.Target(Admin(), "frontend", "b").check_others([], deadline=0)
+
+
+def test_a_server_that_is_on_its_way_up_is_waited_for() -> None:
+    class Admin:
+        looks = iter(["DOWN", "DOWN 1/2", "UP"])
+
+        def servers(self) -> list[_haproxy_admin.Server]:
+            return [server("a", "UP"), server("b", next(self.looks))]
+
+    haproxy_server.Target(Admin(), "frontend", "a").check_others([], deadline=time.monotonic() + 60)
+    assert list(Admin.looks) == []
 
 
 def proxy(**changes: Any) -> dict[str, Any]:  # noqa: ANN401

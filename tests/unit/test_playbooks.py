@@ -49,6 +49,18 @@ def test_no_gate_of_a_rolling_restart_stands_on_a_host_that_a_limit_may_leave_ou
         assert not play.get("hosts", "").endswith("_group }}[0]"), play["name"]
 
 
+def test_the_peers_of_every_host_on_which_something_serves_are_asked_before_it_restarts() -> None:
+    """Its own health is not: to mend that it restarts."""
+    [gate] = [
+        task["block"]
+        for task in yaml.safe_load((PLAYBOOKS / "tasks/rolling_batch.yml").read_text(encoding="utf-8"))
+        if task["name"] == "A restart can be borne"
+    ]
+    own, peers = gate
+    assert own["when"] == "not rolling.ailing"
+    assert (peers["ansible.builtin.include_role"]["tasks_from"], peers["when"]) == ("peers", "not rolling.down")
+
+
 def test_why_a_rolling_restart_ended_is_told_item_by_item_in_one_place() -> None:
     """Of a task with a loop, the result itself says that one or more items failed."""
     files = [*(PLAYBOOKS / "rolling").glob("*.yml"), *(PLAYBOOKS / "tasks").glob("rolling_*.yml")]
