@@ -61,6 +61,18 @@ def test_the_peers_of_every_host_on_which_something_serves_are_asked_before_it_r
     assert (peers["ansible.builtin.include_role"]["tasks_from"], peers["when"]) == ("peers", "not rolling.down")
 
 
+def test_workers_of_all_hosts_are_asked_before_the_first_of_them_restarts() -> None:
+    plays = yaml.safe_load((PLAYBOOKS / "rolling/steps.yml").read_text(encoding="utf-8"))
+    [restart] = [
+        place for place, play in enumerate(plays) if play.get("vars", {}).get("rolling_step") == "temporal_workers"
+    ]
+    asked = plays[restart - 1]
+    [task] = asked["tasks"]
+    assert asked["any_errors_fatal"]
+    assert asked["hosts"].startswith("{{ temporal_workers_group if 'rolling_temporal_workers' in groups")
+    assert task["ansible.builtin.include_role"]["tasks_from"] == "health"
+
+
 def test_why_a_rolling_restart_ended_is_told_item_by_item_in_one_place() -> None:
     """Of a task with a loop, the result itself says that one or more items failed."""
     files = [*(PLAYBOOKS / "rolling").glob("*.yml"), *(PLAYBOOKS / "tasks").glob("rolling_*.yml")]
