@@ -17,7 +17,7 @@ import pytest
 import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils._rolling import PATH_TO_DATABASE, UNITS
 
-from lab.view import View
+from lab.view import ADMIN_SOCKET, PROXY, View
 from tests.chaos import victims, whole
 from tests.chaos.controls import CONFIGURATION, keep_copies
 from tests.chaos.whole import until
@@ -58,6 +58,23 @@ def hung_pooler(view: View, hosts: list[str]) -> Iterator[None]:
     finally:
         for host in hosts:
             view.on(host, "systemctl start pgbouncer-guard.timer")
+
+
+@contextlib.contextmanager
+def out_of_traffic(view: View, hosts: list[str]) -> Iterator[None]:
+    """Frontends serve, and no balancer gives them clients: as after a run that was killed and left no mark."""
+
+    def tell(state: str) -> None:
+        for balancer in view.members("load_balancers"):
+            for host in hosts:
+                command = f"set server {PROXY}/{host} state {state}"
+                view.on(balancer, f"echo '{command}' | socat -t 5 stdio unix-connect:{ADMIN_SOCKET}")
+
+    try:
+        tell("drain")
+        yield
+    finally:
+        tell("ready")
 
 
 @contextlib.contextmanager
@@ -152,6 +169,11 @@ def first_server(view: View) -> list[str]:
     return view.members("temporal_servers")[:1]
 
 
+def all_but_the_first_server(view: View) -> list[str]:
+    """Without them, the one with which a restart begins is the last."""
+    return view.members("temporal_servers")[1:]
+
+
 def last_server(view: View) -> list[str]:
     """One of its peers."""
     return view.members("temporal_servers")[-1:]
@@ -193,6 +215,7 @@ AWAY = "the replica {host} does not stream|{host} is in the inventory but not in
 OLDER = r"temporal_visibility: the schema is at 1\.1, the server expects at least"
 FEWER = "1 instead of 3 copies in dc1: system_traces"
 ALONE = r"no other host could take \S+ {host} is not running"
+LAST_ONE = rf"is the last one of {PROXY} that clients can use \({{host}} DRAIN"
 DB, TEMPORAL = "postgresql", "temporal_servers"
 GATES = {
     "member-down": Gate("etcd", etcd_follower, "etcd.service", "{host} does not serve", whole.etcd_is_whole),
@@ -204,6 +227,7 @@ GATES = {
     "alone": Gate("load_balancers", all_but_the_holder, "keepalived.service", ALONE, whole.balancers_are_whole),
     "pooler-hung": Gate(TEMPORAL, first_server, hung_pooler, "PgBouncer: its console does not", servers_are_whole),
     "peer-pooler-hung": Gate(TEMPORAL, last_server, hung_pooler, "{host}: PgBouncer: its console", servers_are_whole),
+    "last-frontend": Gate(TEMPORAL, all_but_the_first_server, out_of_traffic, LAST_ONE, servers_are_whole),
     "schema-too-old": Gate(TEMPORAL, first_server, older_schema, OLDER, servers_are_whole),
     "server-down": Gate(TEMPORAL, last_server, SERVER, MISSING, servers_are_whole),
     "ring-too-small": Gate(TEMPORAL, last_server, cut_off_from_the_ring, MISSING, servers_are_whole),
