@@ -140,9 +140,10 @@ def without(groups: Any, hosts: list[str]) -> Any:  # noqa: ANN401
 
 @pytest.fixture(scope="module")
 def grown(cluster: LiveCluster, tmp_path_factory: pytest.TempPathFactory) -> Edited:
-    """One replica of PostgreSQL more."""
+    """One replica of PostgreSQL more. A zone has two members then, so another one has to confirm writes as well."""
     copy = edited(cluster, tmp_path_factory.mktemp("grown"))
-    groups = {"postgresql": {"hosts": {REPLICA: None}}}
+    confirmed = {"bootstrap": {"dcs": {"synchronous_node_count": 2}}}
+    groups = {"postgresql": {"hosts": {REPLICA: None}, "vars": {"patroni_config_overrides": confirmed}}}
     (copy.place / "example" / "replica.yml").write_text(yaml.safe_dump({"all": {"children": groups}}), encoding="utf-8")
     return copy
 
