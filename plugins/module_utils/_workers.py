@@ -32,9 +32,9 @@ HIDDEN = ("/home/", "/root/", "/run/user/")
 PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
 
-# So many builds of a versioned deployment have ports for metrics on a host: what ramps, what is current, and older ones
-# that still have pinned workflows.
-BUILDS_SIDE_BY_SIDE = 4
+# So many builds of a deployment have ports for metrics on a host. Of a versioned one, by True: what ramps, what is
+# current, and older ones that still have pinned workflows. Of another one: the new build polls before the old one goes.
+BUILDS_SIDE_BY_SIDE = {True: 4, False: 2}
 
 # What a worker polls for, and the option that has what it serves of it.
 KINDS = {"workflow": "workflows", "activity": "activities"}
@@ -192,10 +192,10 @@ def _port_problems(deployments: Sequence[Mapping[str, Any]]) -> list[str]:
 def metrics_ports(deployment: Mapping[str, Any], number: int) -> list[int]:
     """Return the ports that instance ``number`` may have for its metrics, none where it is to have none.
 
-    An instance of a versioned deployment takes the first that no other build of it has.
+    It takes the first that no other build of the deployment has.
     """
     first = deployment["metrics_port"]
-    builds = BUILDS_SIDE_BY_SIDE if deployment["versioned"] else 1
+    builds = BUILDS_SIDE_BY_SIDE[deployment["versioned"]]
     return [first + build * deployment["instances_max"] + number - 1 for build in range(builds)] if first else []
 
 
@@ -411,6 +411,7 @@ def scaled(
                 "name": deployment["name"],
                 "namespace": deployment["namespace"],
                 "task_queue": deployment["task_queue"],
+                "build": deployment["build"],
                 "kinds": instance["polls"],
                 "token": str({**overrides, **deployment["environment"]}.get("TEMPORAL_API_KEY", "")),
                 "fewest": deployment["instances_min"],
@@ -420,7 +421,7 @@ def scaled(
             },
         )
         row["units"].append(instance["unit"])
-        row["metrics"].append(f"{address}:{instance['metrics_ports'][0]}")
+        row["metrics"].append([f"{address}:{port}" for port in instance["metrics_ports"]])
     return list(found.values())
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 import uuid
@@ -164,7 +165,7 @@ async def drive(view: View, name: str, changes: int, seconds: float) -> Run:
     hosts = view.members("temporal_workers")
     told: list[dict[str, Any]] = [json.loads(view.on(host, f"cat {SETTINGS}")) for host in hosts]
     rows = [row for values in told for row in values["deployments"] if row["name"] == name]
-    instances = {host: row["metrics"] for host, row in zip(hosts, rows, strict=True)}
+    instances = {host: list(itertools.chain(*row["metrics"])) for host, row in zip(hosts, rows, strict=True)}
     run = Run(sum(row["fewest"] for row in rows), sum(len(row["units"]) for row in rows))
     pki = view.lab.directory / "pki"
     operator = {

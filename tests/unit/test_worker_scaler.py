@@ -32,22 +32,24 @@ SETTINGS: dict[str, Any] = {
             "name": "networking",
             "namespace": "production",
             "task_queue": "networking-queue",
+            "build": "1.1.0",
             "kinds": ["workflow", "activity"],
             "token": "of-the-worker",
             "fewest": 1,
             "hosts": 3,
             "units": UNITS,
-            "metrics": ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"],
+            "metrics": [["127.0.0.1:1", "127.0.0.1:4"], ["127.0.0.1:2", "127.0.0.1:5"], ["127.0.0.1:3", "127.0.0.1:6"]],
         }
     ],
 }
 
 
-def metrics(used: int = 0, available: int = 100) -> str:
+def metrics(used: int = 0, available: int = 100, build: str = "1.1.0") -> str:
     """Return what an instance says of its slots, among other things."""
+    own = f'worker_build="{build}",' if build else ""
     rows = ['temporal_request{operation="x"} 7', "# TYPE temporal_worker_task_slots_used gauge"]
     for worker_type in ("WorkflowWorker", "ActivityWorker", "LocalActivityWorker"):
-        labels = f'{{namespace="production",task_queue="networking-queue",worker_type="{worker_type}"}}'
+        labels = f'{{{own}namespace="production",task_queue="networking-queue",worker_type="{worker_type}"}}'
         rows.append(f"temporal_worker_task_slots_used{labels} {used}")
         rows.append(f"temporal_worker_task_slots_available{labels} {available}")
     return "HTTP/1.1 200 OK\r\n\r\n" + "\n".join(rows) + "\n"
@@ -110,6 +112,20 @@ def test_an_instance_that_says_nothing_of_a_kind_it_serves_did_not_tell() -> Non
     assert scaler.slots_of([text], ["workflow"])[1] == 1
 
 
+@pytest.mark.parametrize(
+    ("at", "mine"),
+    [
+        pytest.param([metrics(9), metrics(1, build="1.0.0")], metrics(9), id="the first build on the host"),
+        pytest.param([metrics(1, build="1.0.0"), metrics(9)], metrics(9), id="beside the former build"),
+        pytest.param([metrics(1, build=""), metrics(9)], metrics(9), id="beside one that does not say it"),
+        pytest.param(["", metrics(9, build="")], metrics(9, build=""), id="a program of its own"),
+        pytest.param([metrics(1, build="1.0.0"), ""], "", id="no port was free for it"),
+    ],
+)
+def test_an_instance_is_told_from_that_of_another_build(at: list[str], mine: str) -> None:
+    assert scaler.own_metrics(at, "1.1.0") == mine
+
+
 class World:
     """A host with its units, and a cluster with its statistics."""
 
@@ -122,6 +138,7 @@ class World:
         self.requests: list[dict[str, int]] = []
         self.now = 1000.0
         self.used = [90]
+        self.former_build, self.tells = True, True
         self.write()
 
     def write(self) -> None:
@@ -140,7 +157,11 @@ class World:
         return self.queues
 
     async def metrics(self, address: str) -> str:
-        """The last number of ``used`` stays."""
+        """Those of the build are at the second port of each instance; the last number of ``used`` stays."""
+        if int(address.rpartition(":")[2]) <= len(UNITS):
+            return metrics(100, 0, "1.0.0") if self.former_build else ""
+        if not self.tells:
+            return ""
         used = self.used.pop(0) if len(self.used) > 1 else self.used[0]
         return metrics(used, 100 - used)
 
@@ -249,6 +270,13 @@ def test_an_instance_that_cannot_be_served_lowers_the_most(world: World, rounds:
     world.unusable = UNITS[2:]
     rounds()
     assert world.requests[-1] == {"networking": 2}
+
+
+def test_without_metrics_of_its_build_nothing_moves(world: World, rounds: Callable[..., list[str]]) -> None:
+    """Where no port was free for them, while the former build still has its own."""
+    world.running, world.tells = UNITS[:2], False
+    assert rounds(2) == ["networking: stays at 2: no instance tells how many of its slots are in use"]
+    assert world.requests == [{}] * 2
 
 
 def test_settings_that_are_broken_leave_the_former_ones(world: World, rounds: Callable[..., list[str]]) -> None:

@@ -145,15 +145,15 @@ def test_the_firewall_knows_all_ports_of_metrics() -> None:
     scaled = GOOD | {"instances_min": 1, "instances_max": 3, "metrics_port": 9200}
     versioned = GOOD | {"name": "other", "instances": 2, "metrics_port": 9300, "versioned": True}
     ports = _workers.all_metrics_ports([scaled, versioned, GOOD | {"name": "silent"}], {"metrics_port": "9199"})
-    assert list(ports.values()) == [9199, 9200, 9201, 9202, *range(9300, 9308)]
+    assert list(ports.values()) == [9199, *range(9200, 9206), *range(9300, 9308)]
     assert ports["worker_metrics_9199"] == 9199
     assert _workers.all_metrics_ports([GOOD], {}) == {}
 
 
 def test_metrics_ports_of_instances_cannot_overlap() -> None:
-    first, second = {"metrics_port": 9200, "instances": 3}, {"name": "b", "metrics_port": 9202}
-    assert problems(first, second) == ["b: metrics port 9202 of an instance is taken by networking"]
-    assert problems(first, second | {"metrics_port": 9203}) == []
+    first, second = {"metrics_port": 9200, "instances": 3}, {"name": "b", "metrics_port": 9205}
+    assert problems(first, second) == ["b: metrics port 9205 of an instance is taken by networking"]
+    assert problems(first, second | {"metrics_port": 9206}) == []
     assert problems(first | {"instances": 1, "instances_max": 3}, second) != []
 
 
@@ -172,7 +172,8 @@ def test_each_instance_has_a_unit_an_identity_and_a_port() -> None:
         "temporal-sdk-worker@networking-1.0.0-2.service",
     ]
     assert [worker["identity"] for worker in found] == ["networking:1.0.0@worker-a#1", "networking:1.0.0@worker-a#2"]
-    assert [worker["metrics_ports"] for worker in found] == [[9200], [9201]]
+    # The second ones are for the build that takes the place of this one, while both run.
+    assert [worker["metrics_ports"] for worker in found] == [[9200, 9202], [9201, 9203]]
 
 
 def test_builds_of_a_versioned_deployment_have_ports_side_by_side() -> None:
@@ -201,12 +202,13 @@ def test_instances_above_the_fewest_run_when_the_load_asks_for_them() -> None:
             "name": "networking",
             "namespace": "production",
             "task_queue": "networking-queue",
+            "build": "1.0.0",
             "kinds": ["workflow"],
             "token": "own",
             "fewest": 1,
             "hosts": 3,
             "units": [f"temporal-sdk-worker@networking-1.0.0-{number}.service" for number in (1, 2, 3)],
-            "metrics": ["10.0.0.1:9200", "10.0.0.1:9201", "10.0.0.1:9202"],
+            "metrics": [[f"10.0.0.1:{port}", f"10.0.0.1:{port + 3}"] for port in (9200, 9201, 9202)],
         }
     ]
 

@@ -17,7 +17,8 @@ Worker:
     TEMPORAL_WORKER_WORKFLOWS                   module (all its workflows) or module:Class, separated by spaces
     TEMPORAL_WORKER_ACTIVITIES                  module (all its activities), module:function, or module:Class, whose
                                                 methods are served by an instance made without arguments
-    TEMPORAL_WORKER_DEPLOYMENT, TEMPORAL_WORKER_BUILD    deployment and build of versioned workers; neither for others
+    TEMPORAL_WORKER_BUILD                       build, as a label of the metrics
+    TEMPORAL_WORKER_DEPLOYMENT                  deployment of versioned workers, which have a build, too
     TEMPORAL_WORKER_VERSIONING_BEHAVIOR         for workflows that do not say it themselves: pinned (they end on the
                                                 build that began them) or auto_upgrade (they move to the current one)
     TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS   time that running activities get to end (30)
@@ -26,7 +27,7 @@ Worker:
                                                 the host uses less than both (none: always that many)
     TEMPORAL_WORKER_MAX_CACHED_WORKFLOWS        workflows kept in memory between their tasks (1000)
     TEMPORAL_WORKER_METRICS_ADDRESS             host:port of Prometheus metrics, none when empty; of several,
-                                                separated by spaces, the first that is free
+                                                separated by spaces, the first that is free, and none when none is
     TEMPORAL_WORKER_LOG_LEVEL                   INFO
 
 Exit codes: 0 stopped as asked, 1 the worker failed or tasks outlived their time, 2 it cannot be served as configured.
@@ -150,6 +151,7 @@ class Settings:
     max_cached_workflows: int
     metrics_addresses: tuple[str, ...]
     log_level: str
+    build: str
     deployment: WorkerDeploymentConfig | None
     token: str = field(repr=False)
 
@@ -188,6 +190,7 @@ class Settings:
                 max_cached_workflows=int(own.get("MAX_CACHED_WORKFLOWS", "1000")),
                 metrics_addresses=tuple(own.get("METRICS_ADDRESS", "").split()),
                 log_level=own.get("LOG_LEVEL", "INFO").upper(),
+                build=own.get("BUILD", ""),
                 deployment=versioned(own),
                 token=values.get("TEMPORAL_API_KEY", ""),
             )
@@ -494,17 +497,19 @@ class Link:
 
 
 def runtime_of(settings: Settings) -> Runtime:
-    """Return a runtime with its metrics at the first address that no other build of this worker has.
+    """Return a runtime with its metrics at the first address that nobody has, without any where none is free.
 
-    Raises:
-        RuntimeError, ValueError: none is free.
+    Who serves without metrics is missed by a graph, who does not serve by everybody.
     """
-    tags = {"worker_build": settings.deployment.version.build_id} if settings.deployment else {}
-    *others, last = settings.metrics_addresses or ("",)
-    for address in others:
-        with contextlib.suppress(RuntimeError, ValueError):
+    tags = {"worker_build": settings.build} if settings.build else {}
+    for address in settings.metrics_addresses:
+        try:
             return _runtime(address, tags)
-    return _runtime(last, tags)
+        except (RuntimeError, ValueError) as error:
+            log.info("no metrics on %s: %s", address, error)
+    if settings.metrics_addresses:
+        log.warning("no address for metrics is free: serving without any (%s)", " ".join(settings.metrics_addresses))
+    return _runtime("", tags)
 
 
 def _runtime(metrics_address: str, tags: Mapping[str, str]) -> Runtime:
@@ -519,11 +524,7 @@ async def serve(settings: Settings, program: Program) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
 
-    try:
-        link = Link(settings, runtime_of(settings))
-    except (RuntimeError, ValueError) as error:
-        log.error("no metrics on %s: %s", " ".join(settings.metrics_addresses), error)
-        return FAILED
+    link = Link(settings, runtime_of(settings))
     opening = asyncio.ensure_future(link.open())
     await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():

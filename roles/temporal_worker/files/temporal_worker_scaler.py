@@ -49,22 +49,28 @@ WORKER_TYPES = {"workflow": "WorkflowWorker", "activity": "ActivityWorker"}
 SLOTS = re.compile(r'^temporal_worker_task_slots_(used|available)\{.*\bworker_type="(\w+)".*\} (\S+)$', re.MULTILINE)
 
 
+def _frozen(value: object) -> object:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class Deployment:
     """One worker deployment of this host, as the settings have it.
 
     ``hosts``: how many hosts of the inventory run it. ``units``: all instances, of which the first ``fewest`` always
-    run; ``metrics``: ``host:port`` of the metrics of each.
+    run; ``metrics``: for each the ``host:port`` where its metrics may be, if no other build has it. ``build``: how they
+    are told from those of others.
     """
 
     name: str
     namespace: str
     task_queue: str
+    build: str
     kinds: tuple[str, ...]
     fewest: int
     hosts: int
     units: tuple[str, ...]
-    metrics: tuple[str, ...]
+    metrics: tuple[tuple[str, ...], ...]
     token: str = field(default="", repr=False)
 
     @classmethod
@@ -74,7 +80,7 @@ class Deployment:
         Raises:
             TypeError: something is missing or too much.
         """
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+        return cls(**{name: _frozen(value) for name, value in row.items()})
 
     def bounds(self, unusable: int) -> policy.Bounds:
         """Return the bounds of the policy when ``unusable`` instances cannot be started."""
@@ -153,6 +159,15 @@ def slots_of(texts: Sequence[str], kinds: Iterable[str]) -> tuple[dict[str, poli
     return {kind: policy.Slots(used, total) for kind, (used, total) in sums.items()} if told else {}, told
 
 
+def own_metrics(texts: Sequence[str], build: str) -> str:
+    """Return those of the metrics of builds side by side that are of ``build``, an empty text where none are.
+
+    A program of its own may not say of which build it is; then the first that do not.
+    """
+    labelled = [text for text in texts if f'worker_build="{build}"' in text]
+    return next(iter(labelled or [text for text in texts if text and "worker_build=" not in text]), "")
+
+
 @dataclass
 class State:
     """What the agent knows of a deployment from one round to the next."""
@@ -162,7 +177,7 @@ class State:
     read_at: float | None = None
     seen: policy.Seen | None = None
     decision: policy.Decision | None = None
-    addresses: list[str] = field(default_factory=list)
+    addresses: list[Sequence[str]] = field(default_factory=list)
     decisions: dict[str, int] = field(default_factory=lambda: dict.fromkeys((policy.UP, policy.DOWN, policy.HOLD), 0))
     said: str = ""
 
@@ -235,9 +250,15 @@ async def http_get(address: str) -> str:
         return ""
 
 
-async def ask_slots(addresses: Iterable[str], kinds: Iterable[str]) -> tuple[dict[str, policy.Slots], int]:
-    """Return the slots of the instances at ``addresses`` as :func:`slots_of` does."""
-    return slots_of(await asyncio.gather(*map(http_get, addresses)), kinds)
+async def ask_slots(
+    addresses: Iterable[Sequence[str]], build: str, kinds: Iterable[str]
+) -> tuple[dict[str, policy.Slots], int]:
+    """Return the slots of instances of ``build``, each at one of its ``addresses``, as :func:`slots_of` does."""
+
+    async def ask(candidates: Sequence[str]) -> str:
+        return own_metrics(await asyncio.gather(*map(http_get, candidates)), build)
+
+    return slots_of(await asyncio.gather(*map(ask, addresses)), kinds)
 
 
 async def ask_control(wanted: Mapping[str, int], path: Path = CONTROL) -> dict[str, dict[str, list[str]]]:
@@ -376,11 +397,11 @@ class Scaler:
                 self._server.forget()
                 raise
         state.addresses = [
-            address
-            for unit, address in zip(deployment.units, deployment.metrics, strict=True)
+            addresses
+            for unit, addresses in zip(deployment.units, deployment.metrics, strict=True)
             if unit in units["running"]
         ]
-        slots, told = await ask_slots(state.addresses, deployment.kinds)
+        slots, told = await ask_slots(state.addresses, deployment.build, deployment.kinds)
         # Those that always run are systemd's affair, also when it just restarts one of them.
         running = deployment.fewest + sum(unit in units["running"] for unit in deployment.units[deployment.fewest :])
         state.seen = policy.Seen(time.monotonic(), running, state.read_at, state.queues, slots, told)
@@ -399,7 +420,7 @@ class Scaler:
                 continue
             if policy.are_taken(state.seen.slots):
                 continue
-            slots, _ = await ask_slots(state.addresses, deployment.kinds)
+            slots, _ = await ask_slots(state.addresses, deployment.build, deployment.kinds)
             if policy.are_taken(slots):
                 return True
         return False
