@@ -57,8 +57,9 @@ def metrics(used: int = 0, available: int = 100, build: str = "1.1.0") -> str:
 
 def test_the_settings_are_read_and_the_token_is_not_shown() -> None:
     settings = scaler.Settings.from_text(json.dumps(SETTINGS))
-    assert settings.deployments[0].bounds(0) == policy.Bounds(1, 3, 3)
-    assert settings.deployments[0].bounds(1) == policy.Bounds(1, 2, 3)
+    assert settings.deployments[0].bounds([]) == policy.Bounds(1, 3, 3)
+    assert settings.deployments[0].bounds(UNITS[2:]) == policy.Bounds(1, 2, 3)
+    assert settings.deployments[0].bounds(UNITS[:1]) == policy.Bounds(1, 3, 3)
     assert "of-the-worker" not in repr(settings)
 
 
@@ -270,6 +271,13 @@ def test_an_instance_that_cannot_be_served_lowers_the_most(world: World, rounds:
     world.unusable = UNITS[2:]
     rounds()
     assert world.requests[-1] == {"networking": 2}
+
+
+def test_one_of_the_fewest_that_cannot_be_served_stops_no_other(world: World, rounds: Callable[..., list[str]]) -> None:
+    world.running, world.unusable = UNITS[1:], UNITS[:1]
+    world.queues = OSError("no answer")
+    assert rounds()[-1] == "networking: stays at 3: there are no statistics"
+    assert world.requests == [{}]
 
 
 def test_without_metrics_of_its_build_nothing_moves(world: World, rounds: Callable[..., list[str]]) -> None:

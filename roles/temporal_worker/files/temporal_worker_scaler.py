@@ -82,9 +82,12 @@ class Deployment:
         """
         return cls(**{name: _frozen(value) for name, value in row.items()})
 
-    def bounds(self, unusable: int) -> policy.Bounds:
-        """Return the bounds of the policy when ``unusable`` instances cannot be started."""
-        return policy.Bounds(self.fewest, max(self.fewest, len(self.units) - unusable), self.hosts)
+    def bounds(self, unusable: Iterable[str]) -> policy.Bounds:
+        """Return the bounds of the policy when the units ``unusable`` cannot be started.
+
+        The fewest count as running whatever they do, so one of them takes the place of no other.
+        """
+        return policy.Bounds(self.fewest, len(self.units) - len({*self.units[self.fewest :]} & {*unusable}), self.hosts)
 
 
 @dataclass(frozen=True)
@@ -405,12 +408,12 @@ class Scaler:
         # Those that always run are systemd's affair, also when it just restarts one of them.
         running = deployment.fewest + sum(unit in units["running"] for unit in deployment.units[deployment.fewest :])
         state.seen = policy.Seen(time.monotonic(), running, state.read_at, state.queues, slots, told)
-        bounds = deployment.bounds(len(units["unusable"]))
+        bounds = deployment.bounds(units["unusable"])
         state.decision, state.memory = policy.decide(state.seen, bounds, state.memory, self.settings.rules)
         state.decisions[state.decision.action] += 1
         if line := state.line(deployment.name, running, self.settings.dry_run):
             log.info("%s", line)
-        return state.decision.instances if state.decision.instances != running else None
+        return state.decision.instances if state.decision.action != policy.HOLD else None
 
     async def slots_fill(self) -> bool:
         """Tell whether slots of a deployment are taken now of which enough were free in the last round."""
