@@ -37,4 +37,5 @@ class FilterModule:
             "worker_scaling": _workers.scaled,
             "worker_task_queues": _workers.task_queues,
             "worker_units": _workers.workers,
+            "worker_versioning": _workers.versioning,
         }

@@ -289,6 +289,37 @@ def others(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> di
     return found
 
 
+def versioning(
+    units: Sequence[str], versioned: Sequence[str], deployments: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what speaks against it that a deployment changes whether it is versioned.
+
+    ``units``: all of the host. ``versioned``: names of the files with the settings of its versioned builds. Returned
+    are ``{problems, left}``: one sentence for each build that would have to change while it runs, and the units of
+    versioned builds by deployments that are not versioned any more and by build. Who needs those the server knows.
+    """
+    problems: list[str] = []
+    left: dict[str, dict[str, list[str]]] = {}
+    declared = {deployment["name"]: deployment for deployment in deployments}
+    for name, build in _builds(units):
+        now, before = declared.get(name), f"{name}-{build}.env" in versioned
+        if now is None or now["versioned"] == before:
+            continue
+        if build == now["build"]:
+            problems.append(
+                f"{name}: build {build} runs {'' if before else 'un'}versioned on this host and is declared"
+                f" {'un' if before else ''}versioned; a build does not change that, so give it a new version"
+                " (docs/rollouts.md, Limits)"
+            )
+        elif before:
+            left.setdefault(name, {})[build] = [
+                unit
+                for unit in sorted(units)
+                if (match := UNIT.match(unit)) and match.group("name", "build") == (name, build)
+            ]
+    return {"problems": problems, "left": left}
+
+
 def _builds(units: Iterable[str]) -> list[tuple[str, str]]:
     """Return name and build of those of ``units`` that are workers, each once."""
     return list(dict.fromkeys((match["name"], match["build"]) for unit in sorted(units) if (match := UNIT.match(unit))))

@@ -15,7 +15,7 @@ description:
     looks for those every few minutes.
 options:
   declared:
-    description: The build that the host is to run.
+    description: The build that the host is to run; empty when it is to run none of the deployment.
     type: str
     required: true
   present:
@@ -48,6 +48,11 @@ builds:
   returned: success
   type: dict
   sample: {1.0.0: draining, 1.1.0: current}
+routing:
+  description: The build that is current and the one that ramps, empty for none, and the share of that in percent.
+  returned: success
+  type: dict
+  sample: {current: 1.1.0, ramping: "", percentage: 0}
 idle:
   description: Builds of the host that nobody needs.
   returned: success
@@ -95,6 +100,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         builds={row.build: row.status for row in deployment.builds},
+        routing=_worker_client.shown(routing),
         idle=idle,
         idle_units=[unit for build in idle for unit in present[build]],
     )

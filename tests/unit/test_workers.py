@@ -305,6 +305,47 @@ def test_other_builds_are_those_of_versioned_deployments_alone() -> None:
         assert _workers.others(units, deployments) == expected
 
 
+@pytest.mark.parametrize(
+    ("versioned", "settings", "problem", "left"),
+    [
+        pytest.param(True, ["networking-0.9.0.env", "networking-1.0.0.env"], "", {}, id="it stays versioned"),
+        pytest.param(True, ["networking-1.0.0.env"], "", {}, id="versioned with a new build"),
+        pytest.param(
+            True,
+            [],
+            "build 1.0.0 runs unversioned on this host and is declared versioned",
+            {},
+            id="versioned, same build",
+        ),
+        pytest.param(False, [], "", {}, id="it was never versioned"),
+        pytest.param(
+            False, ["networking-0.9.0.env"], "", {"networking": ["0.9.0"]}, id="not any more, with a new build"
+        ),
+        pytest.param(
+            False,
+            ["networking-0.9.0.env", "networking-1.0.0.env"],
+            "build 1.0.0 runs versioned on this host and is declared unversioned",
+            {"networking": ["0.9.0"]},
+            id="not any more, same build",
+        ),
+    ],
+)
+def test_a_change_of_versioned_is_seen_before_it_stops_anything(
+    versioned: bool, settings: list[str], problem: str, left: dict[str, list[str]]
+) -> None:
+    units = [f"temporal-sdk-worker@networking-{build}-1.service" for build in ("0.9.0", "1.0.0")]
+    units += ["temporal-sdk-worker@gone-1.0.0-1.service", "temporal-sdk-worker-scaler.service"]
+    found = _workers.versioning(
+        units, [*settings, "gone-1.0.0.env"], _workers.complete([GOOD | {"versioned": versioned}])
+    )
+    assert [sentence.partition(";")[0] for sentence in found["problems"]] == (
+        [f"networking: {problem}"] if problem else []
+    )
+    assert {name: list(builds) for name, builds in found["left"].items()} == left
+    for builds in found["left"].values():
+        assert builds == {"0.9.0": units[:1]}
+
+
 def test_a_build_that_takes_the_place_of_another_is_named_and_one_beside_it_is_not() -> None:
     declared = _workers.complete([GOOD, GOOD | {"name": "side", "package": "side==2.0", "versioned": True}])
     units = [
