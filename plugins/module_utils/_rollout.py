@@ -213,7 +213,7 @@ def way_back(routing: Routing, builds: Sequence[Build]) -> Action:
 
 
 def idle(present: Sequence[str], declared: str, routing: Routing, builds: Sequence[Build]) -> list[str]:
-    """Return which of the builds that are ``present`` on a host nobody needs any more.
+    """Return which of the builds that are ``present`` on a host nobody needs any more, as far as the server remembers.
 
     One that the server does not know has never been versioned: its workflows go to the current build.
     """

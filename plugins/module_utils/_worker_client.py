@@ -261,6 +261,27 @@ class Deployment:
         )
         return answer.count
 
+    async def pinned(self, build: str) -> int:
+        """Return how many running workflows are pinned to ``build``, by themselves or by what somebody updated.
+
+        It is the question by which the server drains a build (``makeDeploymentQuery``). Once it has drained one it does
+        not ask again by default when somebody pins a workflow to that (``EnableVersionReactivationSignals``).
+
+        Raises:
+            RPCError, UnreachableError: the cluster does not say it.
+        """
+        service = await self._service()
+        answer = await service.count_workflow_executions(
+            CountWorkflowExecutionsRequest(
+                namespace=self._namespace,
+                query=f"TemporalWorkerDeploymentVersion = '{self._name}:{build}' AND ExecutionStatus = 'Running'"
+                " AND TemporalWorkflowVersioningBehavior = 'Pinned'",
+            ),
+            metadata=self._metadata,
+            timeout=CALL_TIMEOUT,
+        )
+        return answer.count
+
     async def counts(self, build: str, since: float) -> dict[str, int]:
         """Return how many workflows ended on ``build`` since a time, by status."""
         start = datetime.fromtimestamp(since, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
   - A build is needed while it is declared, is current, ramps, or has pinned workflows that have not ended. The server
-    looks for those every few minutes.
+    looks for those every few minutes, and not any more once it calls the build drained. So those that somebody has
+    pinned to it since are counted by visibility; a build for which that fails is taken to be needed.
 options:
   declared:
     description: The build that the host is to run; empty when it is to run none of the deployment.
@@ -78,6 +79,29 @@ with contextlib.suppress(ImportError):
     from temporalio.service import RPCError
 
 
+async def unneeded(deployment: _worker_client.Deployment, candidates: list[str]) -> list[str]:
+    """Return those of ``candidates`` to which no running workflow is pinned; not one of which that is not known."""
+    found = []
+    for build in candidates:
+        with contextlib.suppress(OSError, RuntimeError, RPCError):
+            if await deployment.pinned(build) == 0:
+                found.append(build)
+    return found
+
+
+async def look(
+    deployment: _worker_client.Deployment, present: list[str], declared: str
+) -> tuple[_rollout.Routing, list[str]]:
+    """Return the routing of a deployment, and which of the builds that are ``present`` nobody needs.
+
+    Raises:
+        OSError, RuntimeError, RPCError: the cluster does not tell the routing.
+    """
+    routing = await deployment.routing()
+    candidates = _rollout.idle(present, declared, routing, deployment.builds)
+    return routing, await unneeded(deployment, candidates)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -91,12 +115,11 @@ def main() -> None:
     )
     _frontend.require_library(module)
     deployment = _worker_client.Deployment(module.params)
+    present = module.params["present"]
     try:
-        routing = asyncio.run(deployment.routing())
+        routing, idle = asyncio.run(look(deployment, list(present), module.params["declared"]))
     except (OSError, RuntimeError, RPCError) as error:
         module.fail_json(msg=f"worker deployment {module.params['deployment']}: {error}")
-    present = module.params["present"]
-    idle = _rollout.idle(list(present), module.params["declared"], routing, deployment.builds)
     module.exit_json(
         changed=False,
         builds={row.build: row.status for row in deployment.builds},
