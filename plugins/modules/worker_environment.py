@@ -15,7 +15,8 @@ description:
     only then. What fails leaves nothing behind and touches nothing that runs.
   - A build never changes. The same version from another wheel is refused.
   - An environment whose Python is not the one of the host any more is made anew.
-  - The package is imported with the environment variables of the task.
+  - The package is imported with the environment variables of the task, anew whenever they are others than the last
+    time. What tells them apart is a digest in a file that root alone reads.
 attributes:
   check_mode:
     description: Can run in check mode and report what would change.
@@ -105,6 +106,8 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
 
 PYTHON = _workers.DEFAULTS["python"]
 MANIFEST = "MANIFEST"
+# Digest of the variables with which the import was tried last. Not in the manifest: units are restarted for that.
+TRIED = ".tried"
 # What an author sees of pip's output when it fails.
 LAST_LINES = 4
 # Finds a module that python -m can run: what it is in is imported, it itself is not.
@@ -143,6 +146,12 @@ def manifest_of(path: Path) -> dict[str, Any]:
         return {}
 
 
+def digest_of(variables: dict[str, Any]) -> str:
+    """Return the SHA-256 of environment variables, the same in whatever order they are."""
+    texts = {str(name): str(value) for name, value in variables.items()}
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+
+
 class Environment:
     """The environment that the options of the module describe."""
 
@@ -154,6 +163,7 @@ class Environment:
         self._main = module.params["main"]
         self.present = manifest_of(self.path)
         wheel = digest(wheel_of(module.params))
+        self._variables = digest_of(module.params["environment"])
         self._python = module.params["python"]
         if not Path(self._python).exists():
             raise EnvironmentFailure(f"{self.path}: this host has no {self._python}")
@@ -192,6 +202,23 @@ class Environment:
         names = ("package", "wheel", "python", "interpreter")
         return all(self.present.get(name) == self.wanted.get(name) for name in names)
 
+    @property
+    def is_tried(self) -> bool:
+        """Tell whether the entry points were imported with these variables."""
+        try:
+            return (self.path / TRIED).read_text(encoding="utf-8").strip() == self._variables
+        except OSError:
+            return False
+
+    def try_variables(self) -> None:
+        """Import the entry points of an environment that is as it should be with other variables than the last time.
+
+        Raises:
+            EnvironmentFailure: that fails.
+        """
+        self._import_entry_points(self.path)
+        self._remember_variables(self.path)
+
     def converge(self) -> None:
         """Install the packages where needed and import the entry points.
 
@@ -199,7 +226,7 @@ class Environment:
             EnvironmentFailure: pip or the import fails; what was there before is untouched.
         """
         if self.is_whole:
-            self._import_entry_points(self.path)
+            self.try_variables()
             self._write_manifest(self.path)
             return
         aside, replaced = (self.path.with_name(f".{self.path.name}.{suffix}") for suffix in ("new", "old"))
@@ -209,6 +236,7 @@ class Environment:
         try:
             self._install(aside)
             self._import_entry_points(aside)
+            self._remember_variables(aside)
             self._move_scripts(aside)
             self._write_manifest(aside)
             if self.path.exists():
@@ -265,10 +293,18 @@ class Environment:
                 script.write_bytes(content.replace(os.fsencode(aside), os.fsencode(self.path)))
 
     def _write_manifest(self, place: Path) -> None:
-        draft = place / f".{MANIFEST}.new"
-        draft.write_text(json.dumps(self.wanted, indent=2) + "\n", encoding="utf-8")
-        draft.chmod(0o644)
-        draft.replace(place / MANIFEST)
+        self._write(place / MANIFEST, json.dumps(self.wanted, indent=2), 0o644)
+
+    def _remember_variables(self, place: Path) -> None:
+        self._write(place / TRIED, self._variables, 0o600)
+
+    @staticmethod
+    def _write(path: Path, text: str, mode: int) -> None:
+        draft = path.with_name(f".{path.name}.new")
+        draft.unlink(missing_ok=True)
+        draft.touch(mode)
+        draft.write_text(f"{text}\n", encoding="utf-8")
+        draft.replace(path)
 
     def _run(self, command: list[str], what: str, environment: dict[str, str] | None = None) -> str:
         code, output, error = self._module.run_command(command, cwd="/", environ_update=environment)
@@ -306,6 +342,8 @@ def main() -> None:
         changed = environment.present != environment.wanted
         if changed and not module.check_mode:
             environment.converge()
+        elif not module.check_mode and not environment.is_tried:
+            environment.try_variables()
     except EnvironmentFailure as error:
         module.fail_json(msg=str(error))
     manifest = f"{environment.path}/{MANIFEST}"

@@ -1,0 +1,97 @@
+"""A build is tried with the variables that it is to run with, before anything is written for its workers."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.zerospof.temporal.plugins.modules import worker_environment
+
+VERSION = "3.13"
+
+
+class Failed(Exception):
+    """The module failed."""
+
+
+class Module:
+    """What the module sees of Ansible, and a host whose package is imported unless its variables say otherwise."""
+
+    def __init__(self, place: Path, environment: dict[str, Any], *, check_mode: bool = False) -> None:
+        self.check_mode = check_mode
+        self.imports: list[dict[str, str]] = []
+        self.changed = False
+        self.version = VERSION
+        self.params = {
+            "path": str(place / "1.0.0"),
+            "package": "networking-worker==1.0.0",
+            "wheels": str(place),
+            "runner": str(place / "runner.py"),
+            "workflows": ["networking_worker.workflows"],
+            "activities": [],
+            "main": "",
+            "python": sys.executable,
+            "user": "nobody",
+            "environment": environment,
+        }
+
+    def run_command(
+        self, command: list[str], cwd: str, environ_update: dict[str, str] | None = None
+    ) -> tuple[int, str, str]:
+        assert cwd == "/"
+        if "venv" in command:
+            (Path(command[-1]) / "bin").mkdir(parents=True)
+        if "-c" in command:
+            return 0, f"{self.version}\n", ""
+        if "--check" in command:
+            self.imports.append(environ_update or {})
+            if (environ_update or {}).get("ROUTERS") == "none":
+                return 2, "", "error: there are no routers"
+        return 0, "", ""
+
+    def fail_json(self, msg: str) -> None:
+        raise Failed(msg)
+
+    def exit_json(self, changed: bool, **_: object) -> None:
+        self.changed = changed
+
+
+def run(monkeypatch: pytest.MonkeyPatch, place: Path, *, check_mode: bool = False, **environment: object) -> Module:
+    """Run the module and return what it saw; raise what it fails with."""
+    module = Module(place, environment, check_mode=check_mode)
+    monkeypatch.setattr(worker_environment, "AnsibleModule", lambda **_: module)
+    worker_environment.main()
+    return module
+
+
+def test_other_variables_are_tried_before_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(monkeypatch, tmp_path, ROUTERS="all")
+    assert (first.changed, len(first.imports)) == (True, 1)
+    manifest = (tmp_path / "1.0.0" / "MANIFEST").read_text()
+
+    same = run(monkeypatch, tmp_path, ROUTERS="all")
+    assert (same.changed, same.imports) == (False, [])
+    asked = run(monkeypatch, tmp_path, check_mode=True, ROUTERS="none")
+    assert (asked.changed, asked.imports) == (False, [])
+    # What fails once fails again: it was not remembered.
+    for _ in range(2):
+        with pytest.raises(Failed, match="there are no routers"):
+            run(monkeypatch, tmp_path, ROUTERS="none")
+
+    other = run(monkeypatch, tmp_path, ROUTERS="some", NUMBER=1)
+    assert other.imports[0].items() >= {"ROUTERS": "some", "NUMBER": "1"}.items()
+    assert run(monkeypatch, tmp_path, NUMBER="1", ROUTERS="some").imports == []
+    # The units are restarted for another manifest, not for this.
+    assert (tmp_path / "1.0.0" / "MANIFEST").read_text() == manifest
+    assert not other.changed
+
+
+def test_what_is_remembered_of_variables_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(monkeypatch, tmp_path, ROUTER_TOKEN="of-the-routers")
+    remembered = tmp_path / "1.0.0" / worker_environment.TRIED
+    assert "of-the-routers" not in remembered.read_text()
+    assert stat.S_IMODE(remembered.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "1.0.0" / "MANIFEST").stat().st_mode) == 0o644
