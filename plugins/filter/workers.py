@@ -34,6 +34,7 @@ class FilterModule:
             "worker_replacements": _workers.replacements,
             "worker_rollouts": _rollout.rollouts,
             "worker_rollout_steps": _rollout.steps,
+            "worker_rollout_problems": _rollout.wish_problems,
             "worker_scaling": _workers.scaled,
             "worker_task_queues": _workers.task_queues,
             "worker_units": _workers.workers,

@@ -9,10 +9,12 @@ The functions of this file do no I/O and know no time but the one that they are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.zerospof.temporal.plugins.module_utils import _rolling, _workers
 
 # What is to be done next.
@@ -258,6 +260,34 @@ def steps(value: object) -> list[float]:
     return sorted(found)
 
 
+def wish_problems(asked: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with what somebody ``asked`` of a rollout with ``-e``, one sentence each.
+
+    ``asked``: ``{steps, hold_seconds, failed_percent_limit, failed_at_least, again}`` as they are written.
+    """
+    found = []
+    try:
+        steps(asked["steps"])
+    except ValueError as error:
+        found.append(str(error))
+    for name, most, what in (
+        ("hold_seconds", math.inf, "a number of seconds"),
+        ("failed_percent_limit", ALL, "a share in percent, from 0 to 100"),
+        ("failed_at_least", math.inf, "a number of workflows"),
+    ):
+        try:
+            number = int(str(asked[name])) if name == "failed_at_least" else float(asked[name])
+        except (TypeError, ValueError):
+            number = -1.0
+        if not (math.isfinite(number) and 0 <= number <= most):
+            found.append(f"{name}: {asked[name]} is not {what}")
+    try:
+        boolean(asked["again"])
+    except TypeError:
+        found.append(f"again: {asked['again']} is neither true nor false")
+    return found
+
+
 def rollouts(
     hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]], names: object = (), reached: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -266,6 +296,9 @@ def rollouts(
     ``names``: of these deployments alone, as a list or as text; of all when there are none. ``reached``: hosts of the
     run, all when there are none. ``unknown``: one sentence for each name that nobody declares; ``problems``: all that
     speaks against a rollout, these among them.
+
+    Of all ``hosts``, also those whose builds are not versioned: a batch is as many hosts as a zone has, and when some
+    are left out it takes from the next zone.
     """
     wanted = _rolling.names(names, "deployments", "networking,reports")
     found: dict[str, _Declared] = {}
@@ -278,13 +311,16 @@ def rollouts(
             row.builds.setdefault(deployment["build"], []).append(host)
     unknown = [f"{name}: no host has a versioned deployment of this name" for name in wanted if name not in found]
     problems = list(unknown)
+    if left_out := [host for host in hosts if reached and host not in reached]:
+        problems.append(
+            f"--limit leaves out {', '.join(left_out)}: batches would not be zones any more, and all hosts of a"
+            " versioned build have to watch it; run this without --limit"
+        )
     for name, row in found.items():
         if len(row.builds) > 1:
             problems.append(
                 f"{name}: {' and '.join(_places(row.builds))} are declared; every host has to have the same build"
             )
-        if left_out := [host for host in row.hosts if reached and host not in reached]:
-            problems.append(f"{name}: --limit leaves out {', '.join(left_out)}; all hosts that have it have to watch")
     return {
         "rollouts": [
             {"name": name, "build": row.deployment["build"], "hosts": row.hosts} for name, row in found.items()

@@ -326,7 +326,8 @@ def test_workflows_that_may_move_end_on_the_build_that_is_current(fleet: Fleet) 
 async def zone_by_zone(fleet: Fleet) -> None:
     """A build that is not versioned takes the place of another one while changes go on."""
     client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
-    plain = {"name": PLAIN, "task_queue": PLAIN_QUEUE, "versioned": False}
+    # With a port that the build before has.
+    plain = {"name": PLAIN, "task_queue": PLAIN_QUEUE, "versioned": False, "metrics_port": 9500}
     await fleet.run("deploy_workers", "1.0.0", declared=plain)
     async with load(client, PLAIN_QUEUE) as started:
         said = await fleet.run("deploy_workers", "1.1.0", declared=plain)

@@ -253,6 +253,31 @@ def test_what_is_no_share_is_refused(value: object) -> None:
         _rollout.steps(value)
 
 
+ASKED = {"steps": "[1,100]", "hold_seconds": "120", "failed_percent_limit": 5, "failed_at_least": "1", "again": "true"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "problem"),
+    [
+        ({}, ""),
+        ({"steps": [], "hold_seconds": 0.5, "again": False, "failed_at_least": 0}, ""),
+        ({"steps": "[0]"}, "steps: 0 is no share in percent"),
+        ({"steps": 5}, "steps: 5 is no list of names"),
+        ({"hold_seconds": "abc"}, "hold_seconds: abc is not a number of seconds"),
+        ({"hold_seconds": "-1"}, "hold_seconds: -1 is not a number of seconds"),
+        ({"hold_seconds": "inf"}, "hold_seconds: inf is not a number of seconds"),
+        ({"failed_percent_limit": "101"}, "failed_percent_limit: 101 is not a share in percent"),
+        ({"failed_percent_limit": "nan"}, "failed_percent_limit: nan is not a share in percent"),
+        ({"failed_at_least": "1.5"}, "failed_at_least: 1.5 is not a number of workflows"),
+        ({"again": "perhaps"}, "again: perhaps is neither true nor false"),
+    ],
+)
+def test_wishes_that_mean_nothing_are_told_before_anything_is_done(wish: dict[str, object], problem: str) -> None:
+    found = _rollout.wish_problems(ASKED | wish)
+    assert len(found) == bool(problem)
+    assert "".join(found).startswith(problem)
+
+
 def declared(name: str = "networking", version: str = OLD, **more: object) -> dict:
     return {"name": name, "package": f"p=={version}", "versioned": True, **more}
 
@@ -287,9 +312,10 @@ def test_a_name_that_nobody_declares_is_unknown() -> None:
     assert found["problems"] == found["unknown"] == ["absent: no host has a versioned deployment of this name"]
 
 
-def test_no_host_that_has_a_build_is_left_out() -> None:
-    hostvars = {name: {"temporal_worker_deployments": [declared()]} for name in "abc"}
-    assert _rollout.rollouts("abc", hostvars, (), "ab")["problems"] == [
-        "networking: --limit leaves out c; all hosts that have it have to watch"
-    ]
+@pytest.mark.parametrize("versioned", [True, False])
+def test_no_host_is_left_out(versioned: bool) -> None:
+    """Neither one whose builds are not versioned: the batches would have hosts of two zones."""
+    hostvars = {name: {"temporal_worker_deployments": [declared(versioned=versioned)]} for name in "abc"}
+    [problem] = _rollout.rollouts("abc", hostvars, (), "ab")["problems"]
+    assert problem.startswith("--limit leaves out c: batches would not be zones any more")
     assert _rollout.rollouts("abc", hostvars, (), "cba")["problems"] == []
