@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.zerospof.temporal.plugins.module_utils import _rollout, _workers
 
 
-def packages(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Tell Ansible what is wrong with the packages."""
-    try:
-        return _workers.packages(deployments)
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` as one that tells Ansible what is wrong with the values that it is given."""
+
+    @functools.wraps(function)
+    def _told(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            raise AnsibleFilterError(str(error)) from error
+
+    return _told
 
 
 class FilterModule:
@@ -25,15 +31,15 @@ class FilterModule:
         return {
             "task_queue_partitions": _workers.partitions,
             "worker_abandoned_builds": _workers.abandoned,
-            "worker_deployments": _workers.complete,
+            "worker_deployments": told(_workers.complete),
             "worker_hosts": _workers.hosts_by_deployment,
             "worker_metrics_ports": _workers.all_metrics_ports,
             "worker_other_builds": _workers.others,
-            "worker_packages": packages,
+            "worker_packages": told(_workers.packages),
             "worker_problems": _workers.problems,
             "worker_replacements": _workers.replacements,
-            "worker_rollouts": _rollout.rollouts,
-            "worker_rollout_steps": _rollout.steps,
+            "worker_rollouts": told(_rollout.rollouts),
+            "worker_rollout_steps": told(_rollout.steps),
             "worker_rollout_problems": _rollout.wish_problems,
             "worker_scaling": _workers.scaled,
             "worker_task_queues": _workers.task_queues,

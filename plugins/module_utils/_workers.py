@@ -8,12 +8,17 @@ The functions of this file do no I/O.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
+
 NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
-BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+]*$")
+# As part of the name of a unit, which systemd does not let have a plus.
+BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._]*$")
 UNIT = re.compile(r"^temporal-sdk-worker@(?P<name>.+)-(?P<build>[^-]+)-[0-9]+\.service$")
 MODULE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 # What systemd takes for each limit, and the setting of a unit that it becomes.
@@ -58,22 +63,40 @@ DEFAULTS: dict[str, Any] = {
     "versioning_behavior": "pinned",
     "gate": {},
 }
+# What a deployment may have; the types are those of the defaults, as meta/argument_specs.yml has them.
+OPTIONS: dict[str, dict[str, Any]] = {
+    **{name: {"type": "str", "required": True} for name in ("name", "namespace", "task_queue", "package")},
+    **{name: {"type": type(value).__name__} for name, value in DEFAULTS.items()},
+    "build": {"type": "str"},
+    "instances_min": {"type": "int"},
+    "instances_max": {"type": "int"},
+}
+OPTIONS |= {name: {**option, "elements": "str"} for name, option in OPTIONS.items() if option["type"] == "list"}
 TEMPORALS_PARTITIONS = 4
 """How many partitions a task queue has when nobody says otherwise (``common/dynamicconfig/shared_constants.go``)."""
 
 
 def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the deployments with every option.
+    """Return the deployments with every option, each of its type whatever somebody wrote it as, ``"2"`` for 2.
 
     The build is the version of the package unless it is given, and the fewest and the most instances are ``instances``.
+
+    Raises:
+        ValueError: one lacks what it needs, has what is unknown, or has a value that cannot be of its type.
     """
-    completed = []
-    for deployment in deployments:
-        given = {name: value for name, value in deployment.items() if value is not None}
-        made = {"build": deployment["package"].partition("==")[2], **DEFAULTS, **given}
-        number = made["instances"]
-        completed.append({"instances_min": number, "instances_max": number, **made})
-    return completed
+    return [_completed(deployment) for deployment in deployments]
+
+
+def _completed(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    # Ansible checks the types of a role's options and does not convert them.
+    seen = ArgumentSpecValidator(OPTIONS).validate({k: v for k, v in deployment.items() if v is not None})
+    if seen.error_messages:
+        name = deployment.get("name") or "a deployment"
+        raise ValueError(f"temporal_worker_deployments: {name}: {'; '.join(seen.error_messages)}")
+    given = {name: value for name, value in seen.validated_parameters.items() if value is not None}
+    made = {"build": given["package"].partition("==")[2], **DEFAULTS, **given}
+    number = made["instances"]
+    return {"instances_min": number, "instances_max": number, **made}
 
 
 def wheel_prefix(package: str) -> str:
@@ -98,7 +121,10 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
     if not NAME.match(deployment["name"]):
         found.append("a name is lower case letters, digits, - and _, and begins with a letter")
     if deployment["build"] and not BUILD.match(deployment["build"]):
-        found.append(f"build {deployment['build']!r} is not letters, digits, '.', '_' and '+'")
+        found.append(
+            f"build {deployment['build']!r} is not letters, digits, '.' and '_', as names of units are; give it a build"
+            " of its own where the version of the package has others"
+        )
     fewest, most = deployment["instances_min"], deployment["instances_max"]
     if fewest < 1:
         name = "instances" if fewest == deployment["instances"] else "instances_min"
@@ -207,8 +233,12 @@ def all_metrics_ports(deployments: Sequence[Mapping[str, Any]], scaling: Mapping
     """Return every port that a host of workers may have for metrics, by a name of its own.
 
     ``deployments``: as they are in the inventory. ``scaling``: ``temporal_worker_scaling``, with the port of the agent.
+    What is no deployment is left out: somebody else refuses it.
     """
-    ports = {port for deployment in complete(deployments) for port in _all_metrics_ports_of(deployment)}
+    ports: set[int] = set()
+    for deployment in deployments:
+        with contextlib.suppress(ValueError):
+            ports.update(_all_metrics_ports_of(_completed(deployment)))
     agent = int(scaling.get("metrics_port") or 0)
     return {f"worker_metrics_{port}": port for port in sorted(ports | ({agent} if agent else set()))}
 
@@ -248,7 +278,7 @@ def hosts_by_queue(declared: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[st
     found: dict[str, dict[str, dict[str, None]]] = {}
     for host, deployment in declared:
         queue = f"{deployment.get('task_queue')} in {deployment.get('namespace')}"
-        if deployment.get("versioned"):
+        if boolean(deployment.get("versioned") or False, strict=False):
             queue = f"{deployment.get('name')} on {queue}"
         for kind in kinds_of(deployment):
             found.setdefault(queue, {}).setdefault(kind, {})[host] = None

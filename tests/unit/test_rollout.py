@@ -279,7 +279,8 @@ def test_wishes_that_mean_nothing_are_told_before_anything_is_done(wish: dict[st
 
 
 def declared(name: str = "networking", version: str = OLD, **more: object) -> dict:
-    return {"name": name, "package": f"p=={version}", "versioned": True, **more}
+    whole = {"name": name, "namespace": "production", "task_queue": "q", "package": f"p=={version}", "versioned": True}
+    return whole | more
 
 
 def test_rollouts_are_the_versioned_deployments_of_the_hosts() -> None:

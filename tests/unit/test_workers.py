@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 
@@ -51,6 +53,59 @@ def test_what_is_left_empty_is_as_if_it_were_left_out() -> None:
     assert _workers.complete([GOOD | {"python": None, "main": None}]) == _workers.complete([GOOD])
 
 
+def test_values_are_of_their_types_whatever_they_are_written_as() -> None:
+    """Ansible checks what a role is given, and leaves it as it is."""
+    written = {
+        "instances": "2",
+        "graceful_shutdown_seconds": "45",
+        "metrics_port": "9200",
+        "versioned": "false",
+        "workflows": "networking_worker.workflows",
+        "build": 1.5,
+    }
+    [made] = _workers.complete([GOOD | written])
+    assert {name: made[name] for name in written} == {
+        "instances": 2,
+        "graceful_shutdown_seconds": 45,
+        "metrics_port": 9200,
+        "versioned": False,
+        "workflows": ["networking_worker.workflows"],
+        "build": "1.5",
+    }
+    assert (made["instances_min"], made["instances_max"]) == (2, 2)
+    assert list(_workers.all_metrics_ports([GOOD | written], {}).values()) == [9200, 9201, 9202, 9203]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"package": None}, "networking: missing required arguments: package"),
+        ({"instances": "two"}, "networking: argument 'instances' is of type str"),
+        ({"instance": 2}, "networking: instance. Supported parameters"),
+        ({"environment": "secret"}, "networking: argument 'environment' is of type str"),
+    ],
+)
+def test_what_is_no_deployment_is_refused_in_one_sentence(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        _workers.complete([GOOD | change])
+    assert "secret" not in str(refused.value)
+    # The firewall asks before the inventory was looked at as a whole.
+    assert _workers.all_metrics_ports([GOOD | {"metrics_port": 9200}, GOOD | change | {"metrics_port": 9300}], {}) == {
+        "worker_metrics_9200": 9200,
+        "worker_metrics_9201": 9201,
+    }
+
+
+def test_the_options_are_those_of_the_role() -> None:
+    role = Path(__file__).resolve().parents[2] / "roles/temporal_worker/meta/argument_specs.yml"
+    options = yaml.safe_load(role.read_text())["argument_specs"]["main"]["options"]["temporal_worker_deployments"]
+    types = {name: (option["type"], bool(option.get("required"))) for name, option in options["options"].items()}
+    # Of a path nothing is expanded here.
+    types["python"] = ("str", False)
+    own = {name: (option["type"], bool(option.get("required"))) for name, option in _workers.OPTIONS.items()}
+    assert own == types
+
+
 def test_packages_are_those_that_have_a_source_each_once() -> None:
     index = {"package": "a==1", "source": "index", "name": "a"}
     assert _workers.packages([index, index, GOOD, GOOD | {"source": ""}]) == [{"package": "a==1", "source": "index"}]
@@ -82,6 +137,7 @@ def test_the_build_is_the_version_of_the_package() -> None:
     [
         ({"name": "Net working"}, "a name is lower case letters"),
         ({"build": "1/0"}, "build '1/0'"),
+        ({"build": "1.0.0+local"}, "build '1.0.0+local' is not letters, digits, '.' and '_', as names of units are"),
         ({"instances": 0}, "instances is 0; at least 1 is needed"),
         ({"instances_min": 0, "instances_max": 3}, "instances_min is 0; at least 1 is needed"),
         ({"versioned": True, "metrics_port": 9300, "instances_max": 3}, "instances_max 3, and it is versioned"),
