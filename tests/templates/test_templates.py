@@ -61,7 +61,10 @@ PLAYS = [
 # Templates that a task renders once for each item of a list.
 LOOPS = {
     "roles/patroni/templates/config.yml.j2": ("__patroni_file", "{{ __patroni_files }}"),
-    "roles/temporal_worker/templates/worker.env.j2": ("item", "{{ __temporal_worker_deployments }}"),
+    "roles/temporal_worker/templates/worker.env.j2": (
+        "__temporal_worker_deployment",
+        "{{ __temporal_worker_deployments }}",
+    ),
     "roles/temporal_server/templates/service.j2": ("service", "{{ __temporal_server_services }}"),
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.zerospof.temporal.plugins.modules import worker_environment
 
 VERSION = "3.13"
@@ -95,3 +97,16 @@ def test_what_is_remembered_of_variables_is_no_secret(tmp_path: Path, monkeypatc
     assert "of-the-routers" not in remembered.read_text()
     assert stat.S_IMODE(remembered.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "1.0.0" / "MANIFEST").stat().st_mode) == 0o644
+
+
+def test_no_item_of_a_loop_has_an_environment() -> None:
+    """Items are printed; with no_log nobody would read why a build cannot be imported."""
+    role = Path(__file__).resolve().parents[2] / "roles/temporal_worker/tasks"
+    tasks = [task for path in role.glob("*.yml") for task in yaml.safe_load(path.read_text())]
+    nested = [inner for task in tasks for inner in (task, *task.get("block", []))]
+    loops = [str(task["loop"]) for task in nested if "loop" in task]
+    assert len(loops) > 10
+    whole = re.compile(
+        r"__temporal_worker_(deployments|versioned|instances|scaled)(?!\s*\|\s*map\(attribute='name'\))\b"
+    )
+    assert not [loop for loop in loops if whole.search(loop) and " if __temporal_worker_scaled " not in loop]
