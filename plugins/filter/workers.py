@@ -42,6 +42,7 @@ class FilterModule:
             "worker_rollout_steps": told(_rollout.steps),
             "worker_rollout_problems": _rollout.wish_problems,
             "worker_scaling": _workers.scaled,
+            "worker_scaling_problems": _workers.scaling_problems,
             "worker_task_queues": _workers.task_queues,
             "worker_units": _workers.workers,
             "worker_versioning": _workers.versioning,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -16,6 +17,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._cluster import 
 )
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import listed
 from ansible_collections.zerospof.temporal.plugins.module_utils._topology import TIERS, tier_ports
+from ansible_collections.zerospof.temporal.plugins.module_utils._workers import HIGHEST_PORT
 
 PER_HOST_INPUTS = ("temporal_address", "temporal_vip_interface")
 SECRETS = (
@@ -29,7 +31,6 @@ SECRETS = (
 CASSANDRA_SECRETS = ("cassandra_superuser", "cassandra_temporal", "cassandra_schema", "cassandra_maintenance")
 SHORTEST_SECRET = 16
 FEWEST_DISTINCT_CHARACTERS = 6
-HIGHEST_PORT = 65535
 SSH_PORT = 22
 HIGHEST_VIRTUAL_ROUTER_ID = 255
 HALF_OF_A_DISK = 50
@@ -103,6 +104,7 @@ def input_problems(cluster: Cluster) -> Iterator[str]:
         _port_problems,
         _namespace_problems,
         _worker_problems,
+        _worker_port_problems,
     ):
         yield from check(cluster)
 
@@ -367,15 +369,50 @@ def _namespace_problems(cluster: Cluster) -> Iterator[str]:
 
 def _worker_problems(cluster: Cluster) -> Iterator[str]:
     namespaces = [namespace["name"] for namespace in cluster.value("temporal_namespaces") or []]
+    overrides, scaling = (cluster.by_host(f"temporal_worker_{name}") for name in ("config_overrides", "scaling"))
     for values, hosts in cluster.values("temporal_worker_deployments"):
         where = f"temporal_worker_deployments{cluster.where(hosts)}"
         given = [{key: value for key, value in deployment.items() if value is not None} for deployment in values]
         # Whether the wheels are there is for the check of the artifact directory.
         wheels = [f"{_workers.wheel_prefix(deployment['package'])}py3-none-any.whl" for deployment in given]
-        yield from (f"{where}: {problem}" for problem in _workers.problems(_workers.complete(given), wheels))
+        completed = _workers.complete(given)
+        # Hosts that have the same say the same.
+        found: dict[str, list[str]] = {}
+        for host in hosts:
+            found.setdefault(repr((overrides.get(host), scaling.get(host))), []).append(host)
+        told: dict[str, None] = {}
+        for same in found.values():
+            told |= dict.fromkeys(
+                f"{where}: {problem}" for problem in _workers.problems(completed, wheels, overrides.get(same[0]))
+            )
+            told |= dict.fromkeys(
+                f"temporal_worker_scaling{cluster.where(same)}: {problem}"
+                for problem in _workers.scaling_problems(scaling.get(same[0]) or {}, completed)
+            )
+        yield from told
         for name, namespace in ((deployment["name"], deployment["namespace"]) for deployment in given):
             if namespaces and namespace not in namespaces:
                 yield (
                     f"{where}: {name} works in namespace {namespace}, which temporal_namespaces does not have"
                     f"{nearest(namespace, namespaces)}; add it or correct the name"
                 )
+
+
+def _worker_port_problems(cluster: Cluster) -> Iterator[str]:
+    """Yield the ports for metrics of workers that something else of the collection has on the same host."""
+    scaling, ports = cluster.by_host("temporal_worker_scaling"), cluster.by_host("temporal_ports")
+    clashes: dict[tuple[int, str], list[str]] = {}
+    for values, hosts in cluster.values("temporal_worker_deployments"):
+        for host in hosts if values else ():
+            own = set(_workers.all_metrics_ports(values, scaling.get(host) or {}).values())
+            # A port that is missing or no number is a problem of its own.
+            with contextlib.suppress(TypeError, ValueError):
+                needed = tier_ports(cluster.tiers_of[host], cluster.matrix, ports.get(host, {}))
+                # One that is served at the virtual address, too, stands there twice.
+                for clash in dict.fromkeys((need["port"], need["name"]) for need in needed if need["port"] in own):
+                    clashes.setdefault(clash, []).append(host)
+    for (port, name), hosts in clashes.items():
+        yield (
+            f"temporal_worker_deployments{cluster.where(hosts)}: port {port} for metrics of workers is"
+            f" temporal_ports.{name}; choose another metrics_port"
+        )

@@ -46,6 +46,9 @@ KINDS = {"workflow": "workflows", "activity": "activities"}
 
 # With these the runner gives out slots by what the host has left.
 TARGETS = {"TEMPORAL_WORKER_TARGET_MEMORY_PERCENT", "TEMPORAL_WORKER_TARGET_CPU_PERCENT"}
+# What the unit of an instance gives it to end, and some more, comes from the declaration alone.
+GRACE = "TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS"
+HIGHEST_PORT = 65535
 
 DEFAULTS: dict[str, Any] = {
     "workflows": [],
@@ -105,18 +108,44 @@ def wheel_prefix(package: str) -> str:
     return f"{re.sub(r'[-_.]+', '_', name)}-{version}-".lower()
 
 
-def problems(deployments: Sequence[Mapping[str, Any]], wheels: Sequence[str]) -> list[str]:
-    """Return what is wrong with completed ``deployments``, one sentence each; ``wheels`` are file names."""
+def problems(
+    deployments: Sequence[Mapping[str, Any]], wheels: Sequence[str], overrides: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Return what is wrong with completed ``deployments``, one sentence each.
+
+    ``wheels``: file names. ``overrides``: environment variables of all deployments.
+    """
     found = []
     names = [deployment["name"] for deployment in deployments]
     for name in sorted({name for name in names if names.count(name) > 1}):
         found.append(f"{name}: two deployments have this name; give each a name of its own")
     for deployment in deployments:
-        found += [f"{deployment['name']}: {problem}" for problem in _problems_of(deployment, wheels)]
+        variables = {**(overrides or {}), **deployment["environment"]}
+        found += [f"{deployment['name']}: {problem}" for problem in _problems_of(deployment, wheels, variables)]
     return found + _port_problems(deployments)
 
 
-def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[str]:
+def scaling_problems(scaling: Mapping[str, Any], deployments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is wrong with ``temporal_worker_scaling`` on a host with completed ``deployments``."""
+    found = []
+    interval, calm, port = (
+        int(scaling.get(name) or 0) for name in ("interval_seconds", "calm_seconds", "metrics_port")
+    )
+    if "interval_seconds" in scaling and interval < 1:
+        found.append(f"interval_seconds is {interval}; at least 1 is needed")
+    if calm < 0:
+        found.append(f"calm_seconds is {calm}; it cannot be negative")
+    if not 0 <= port <= HIGHEST_PORT:
+        found.append(f"metrics_port is {port}; a port is at most {HIGHEST_PORT}, and 0 is none")
+    found += [
+        f"metrics_port {port} is one of an instance of {deployment['name']}; the agent needs its own"
+        for deployment in deployments
+        if port and port in _all_metrics_ports_of(deployment)
+    ]
+    return found
+
+
+def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
     found = []
     if not NAME.match(deployment["name"]):
         found.append("a name is lower case letters, digits, - and _, and begins with a letter")
@@ -136,7 +165,7 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
             f"instances_min is {fewest} and instances_max {most}, and it is versioned; the agent follows the load of a"
             " task queue and not that of each build, so give instances instead"
         )
-    elif fewest < most and TARGETS.intersection(deployment["environment"]):
+    elif fewest < most and any(variables.get(name) for name in TARGETS):
         found.append(
             f"instances_min is {fewest} and instances_max {most}, and {' and '.join(sorted(TARGETS))} give out slots as"
             " the host has room; the agent needs a fixed number of them, so give instances instead, or no targets"
@@ -148,6 +177,16 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str]) -> list[s
         )
     if deployment["graceful_shutdown_seconds"] < 0:
         found.append(f"graceful_shutdown_seconds is {deployment['graceful_shutdown_seconds']}; it cannot be negative")
+    if GRACE in variables:
+        found.append(
+            f"its environment has {GRACE}, of which systemd is not told; set graceful_shutdown_seconds instead"
+        )
+    ports = _all_metrics_ports_of(deployment)
+    if deployment["metrics_port"] < 0 or max(ports, default=0) > HIGHEST_PORT:
+        found.append(
+            f"metrics_port is {deployment['metrics_port']}, and its instances have ports up to {max(ports)}; a port is"
+            f" at most {HIGHEST_PORT}, and 0 is none"
+        )
     if deployment["gate"] and not deployment["versioned"]:
         found.append("a gate is for a versioned deployment; say versioned: true")
     found += [*_program_problems(deployment), *_limit_problems(deployment["limits"])]

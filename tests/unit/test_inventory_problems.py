@@ -972,6 +972,19 @@ def test_a_worker_deployment_that_cannot_work_is_refused(deployments: list[dict[
     assert found[0].startswith(f"temporal_worker_deployments: {message}")
 
 
+def test_the_agent_of_workers_and_their_metrics_have_numbers_and_ports_that_can_be() -> None:
+    whole = {"name": "a", "namespace": "production", "task_queue": "q", "package": "a==1.0.0", "workflows": ["a"]}
+    port = SPECS["temporal"]["main"]["options"]["temporal_ports"]["default"]["patroni"]
+    assert with_inputs(temporal_worker_deployments=[whole], temporal_worker_scaling={"interval_seconds": 0}) == [
+        "temporal_worker_scaling: interval_seconds is 0; at least 1 is needed"
+    ]
+    assert with_inputs(temporal_worker_deployments=[whole | {"metrics_port": port}]) == [
+        f"temporal_worker_deployments: port {port} for metrics of workers is temporal_ports.patroni; choose another"
+        " metrics_port"
+    ]
+    assert with_inputs(temporal_worker_deployments=[whole | {"metrics_port": 9200}]) == []
+
+
 def test_all_problems_are_told_at_once() -> None:
     groups, hostvars = sound()
     groups["az_a"].append("two")

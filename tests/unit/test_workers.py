@@ -159,6 +159,9 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"limits": {"memory_max": "1 GB"}}, "memory_max '1 GB' is not bytes with K, M, G or T"),
         ({"limits": {"cpu_quota": "2"}}, "cpu_quota '2' is not a share of one processor"),
         ({"limits": {"tasks_max": 0}}, "tasks_max 0 is not a number of threads"),
+        ({"environment": {"TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS": 5}}, "set graceful_shutdown_seconds instead"),
+        ({"metrics_port": 65535, "instances": 1}, "metrics_port is 65535, and its instances have ports up to 65536"),
+        ({"metrics_port": -1, "instances": 1}, "metrics_port is -1"),
         ({"package": "networking-worker==9.9", "source": "index"}, "playbooks/artifacts.yml makes it"),
         ({"package": "networking-worker"}, "does not name one version"),
         ({"package": "networking-worker>=1.0"}, "does not name one version"),
@@ -185,6 +188,33 @@ def test_a_mistake_is_one_sentence_with_the_value(change: dict[str, Any], senten
     assert len(found) == 1
     assert sentence in found[0]
     assert found[0].startswith(f"{(GOOD | change)['name']}: ")
+
+
+def test_variables_of_all_deployments_are_looked_at_as_those_of_one() -> None:
+    targets = {"TEMPORAL_WORKER_TARGET_CPU_PERCENT": "80", "TEMPORAL_WORKER_TARGET_MEMORY_PERCENT": "80"}
+    bounds = GOOD | {"instances_max": 3, "metrics_port": 9200}
+    own = bounds | {"name": "own", "metrics_port": 9300, "environment": dict.fromkeys(targets, "")}
+    [problem] = _workers.problems(_workers.complete([bounds, own]), WHEELS, targets)
+    assert problem.startswith("networking: instances_min is 1 and instances_max 3, and TEMPORAL_WORKER_TARGET_CPU")
+    [problem] = _workers.problems(_workers.complete([GOOD]), WHEELS, {"TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS": "5"})
+    assert "of which systemd is not told" in problem
+
+
+@pytest.mark.parametrize(
+    ("scaling", "sentence"),
+    [
+        ({}, ""),
+        ({"interval_seconds": "5", "calm_seconds": 0, "metrics_port": 9199}, ""),
+        ({"interval_seconds": 0}, "interval_seconds is 0; at least 1 is needed"),
+        ({"calm_seconds": -1}, "calm_seconds is -1; it cannot be negative"),
+        ({"metrics_port": 65536}, "metrics_port is 65536; a port is at most 65535"),
+        ({"metrics_port": 9201}, "metrics_port 9201 is one of an instance of networking; the agent needs its own"),
+    ],
+)
+def test_settings_of_the_agent_that_cannot_work_are_refused(scaling: dict[str, Any], sentence: str) -> None:
+    found = _workers.scaling_problems(scaling, _workers.complete([GOOD | {"metrics_port": 9200}]))
+    assert len(found) == bool(sentence)
+    assert "".join(found).startswith(sentence)
 
 
 def test_all_mistakes_are_told_at_once() -> None:
