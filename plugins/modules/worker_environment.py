@@ -56,7 +56,7 @@ options:
     type: str
     default: ""
   python:
-    description: Interpreter of the environment.
+    description: Interpreter of the environment, Python 3.11 or newer.
     type: path
     default: /usr/bin/python3
   user:
@@ -108,6 +108,8 @@ PYTHON = _workers.DEFAULTS["python"]
 MANIFEST = "MANIFEST"
 # Digest of the variables with which the import was tried last. Not in the manifest: units are restarted for that.
 TRIED = ".tried"
+# The runner and the modules that look after workers need it (asyncio.timeout, datetime.UTC).
+OLDEST_PYTHON = (3, 11)
 # What an author sees of pip's output when it fails.
 LAST_LINES = 4
 # Finds a module that python -m can run: what it is in is imported, it itself is not.
@@ -170,6 +172,12 @@ class Environment:
         version = self._run(
             [self._python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], "ask its version"
         )
+        if tuple(map(int, version.split("."))) < OLDEST_PYTHON:
+            oldest = ".".join(map(str, OLDEST_PYTHON))
+            raise EnvironmentFailure(
+                f"{self.path}: {self._python} is Python {version.strip()}, and workers need {oldest} at least; name"
+                " another interpreter as python of the deployment"
+            )
         self.wanted = {
             "package": module.params["package"],
             # A wheel that has been cleared away since leaves nothing to compare with.

@@ -61,9 +61,17 @@ class Module:
         self.changed = changed
 
 
-def run(monkeypatch: pytest.MonkeyPatch, place: Path, *, check_mode: bool = False, **environment: object) -> Module:
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    place: Path,
+    *,
+    check_mode: bool = False,
+    version: str = VERSION,
+    **environment: object,
+) -> Module:
     """Run the module and return what it saw; raise what it fails with."""
     module = Module(place, environment, check_mode=check_mode)
+    module.version = version
     monkeypatch.setattr(worker_environment, "AnsibleModule", lambda **_: module)
     worker_environment.main()
     return module
@@ -89,6 +97,15 @@ def test_other_variables_are_tried_before_they_are_used(tmp_path: Path, monkeypa
     # The units are restarted for another manifest, not for this.
     assert (tmp_path / "1.0.0" / "MANIFEST").read_text() == manifest
     assert not other.changed
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_python_that_workers_cannot_do_with_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
+    with pytest.raises(Failed, match=r"is Python 3\.9, and workers need 3\.11 at least"):
+        run(monkeypatch, tmp_path, check_mode=check_mode, version="3.9")
+    assert run(monkeypatch, tmp_path, check_mode=check_mode, version="3.11").changed
 
 
 def test_what_is_remembered_of_variables_is_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
