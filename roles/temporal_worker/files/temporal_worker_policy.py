@@ -10,7 +10,7 @@ nothing in common, the loss of a host or of an agent changes nothing on the othe
 * **Fast up**: at once, but no more than doubled, or three more. **Slow down**: only when nothing that was seen in the
   last ``calm_seconds`` needed more, with half of the slots free after it, and a fifth of the instances at a time.
 * **Memory.** The rate of tasks for each instance at which more were needed is remembered for an hour: nothing is taken
-  away that would bring it back, so a constant load does not make the number of instances swing.
+  away that would bring it back, so a constant load seldom makes the number of instances swing.
 * **Hold.** Without statistics, with old ones, and while nobody asks for work, everything stays as it is.
 """
 
