@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
@@ -61,6 +62,21 @@ def test_the_settings_are_read_and_the_token_is_not_shown() -> None:
     assert settings.deployments[0].bounds(UNITS[2:]) == policy.Bounds(1, 2, 3)
     assert settings.deployments[0].bounds(UNITS[:1]) == policy.Bounds(1, 3, 3)
     assert "of-the-worker" not in repr(settings)
+
+
+def test_the_agent_reads_what_the_role_writes() -> None:
+    declared = {
+        "name": "networking",
+        "namespace": "production",
+        "task_queue": "networking-queue",
+        "package": "networking-worker==1.1.0",
+        "instances_max": 3,
+        "metrics_port": 9200,
+    }
+    rows = _workers.scaled(_workers.workers(_workers.complete([declared]), "worker-a"), "10.0.0.1", {}, {})
+    settings = scaler.Settings.from_text(json.dumps(SETTINGS | {"deployments": rows}))
+    assert settings.deployments[0].metrics[0] == ("10.0.0.1:9200", "10.0.0.1:9203")
+    assert settings.deployments[0].build == "1.1.0"
 
 
 def test_instances_go_as_slowly_as_the_settings_say() -> None:
