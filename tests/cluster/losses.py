@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from lab.load import Load, load
 from lab.view import View
@@ -53,3 +57,32 @@ def stopped(view: View, hosts: Sequence[str], units: str) -> Iterator[None]:
         # The first member of a cluster waits for a second.
         for host in hosts:
             view.on(host, f"systemctl start --no-block {units}")
+
+
+def lose(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    """Kill a process with all that it started, as when its machine loses power.
+
+    Workers of ansible-core lead sessions of their own, which no signal to its group reaches: they would hang for ever.
+    """
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        # What is stopped starts nothing more.
+        for pid in (process.pid, *started_by(process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+    process.wait()
+
+
+def started_by(pid: int) -> list[int]:
+    """Return the processes that ``pid`` has started, and those that they have."""
+    children: dict[int, list[int]] = {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name of the program is in parentheses, and may have spaces; then come the state and the parent.
+            parent = int(file.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(file.parent.name))
+    found, todo = [], [pid]
+    while todo:
+        new = children.get(todo.pop(), [])
+        found += new
+        todo += new
+    return found

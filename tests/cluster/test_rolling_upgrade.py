@@ -20,6 +20,7 @@ from lab.view import View
 from tests.bench.rolling_restart import run as run_marked
 from tests.chaos.ledger import Ledger, ledger
 from tests.cluster.conftest import ROOT, LiveCluster, Run, lab
+from tests.cluster.losses import lose
 from tests.cluster.test_rolling_restart import on_hosts, restarted, starts, wait_for_every_server
 
 # Two whole upgrades and as many ways back. The smallest cluster has all that takes part in one.
@@ -294,11 +295,6 @@ def kill_when(command: list[str], pattern: str, after: str) -> str:
 
     Returns what it had said until then.
     """
-
-    def kill(process: subprocess.Popen[str]) -> None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    run = at_line(command, pattern, after, kill)
+    run = at_line(command, pattern, after, lose)
     assert run.code == -signal.SIGKILL, f"it ended with {run.code} before it could be killed"
     return run.output

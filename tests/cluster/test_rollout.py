@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import uuid
@@ -25,6 +24,7 @@ from temporalio.client import Client, WorkflowHandle
 from lab import state
 from lab.sample import model, workflows
 from tests.cluster.conftest import ROOT, LiveCluster
+from tests.cluster.losses import lose
 from tests.cluster.test_rolling_upgrade import kill_when
 
 # Minutes of a busy machine, which the hour of make test has no room for; molecule/temporal_worker has the short of it.
@@ -120,9 +120,7 @@ class Fleet:
         try:
             await self.ramped(process, client, "1.0.0", build)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            lose(process)
 
     def present(self, host: str, name: str = DEPLOYMENT) -> tuple[list[str], list[str]]:
         """Return the builds of a deployment on a host: those that have units, and those that are installed."""
