@@ -92,7 +92,7 @@ def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _completed(deployment: Mapping[str, Any]) -> dict[str, Any]:
     # Ansible checks the types of a role's options and does not convert them.
-    seen = ArgumentSpecValidator(OPTIONS).validate({k: v for k, v in deployment.items() if v is not None})
+    seen = ArgumentSpecValidator(OPTIONS).validate({k: _plain(v) for k, v in deployment.items() if v is not None})
     if seen.error_messages:
         name = deployment.get("name") or "a deployment"
         raise ValueError(f"temporal_worker_deployments: {name}: {'; '.join(seen.error_messages)}")
@@ -100,6 +100,15 @@ def _completed(deployment: Mapping[str, Any]) -> dict[str, Any]:
     made = {"build": given["package"].partition("==")[2], **DEFAULTS, **given}
     number = made["instances"]
     return {"instances_min": number, "instances_max": number, **made}
+
+
+def _plain(value: object) -> object:
+    """Return ``value`` in lists and dictionaries of Python: a copy of Ansible's copies all variables of the host."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def wheel_prefix(package: str) -> str:
