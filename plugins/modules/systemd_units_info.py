@@ -22,7 +22,7 @@ options:
     type: list
     elements: str
   marks:
-    description: How the paths of the files begin by which a rolling restart marks a host between its begin and its end.
+    description: How the paths of the files begin by which a playbook marks a host between its begin and its end.
     type: path
 seealso:
   - module: zerospof.temporal.systemd_units
