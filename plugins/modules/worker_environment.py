@@ -102,7 +102,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _workers
+from ansible_collections.zerospof.temporal.plugins.module_utils import _files, _units, _workers
 
 PYTHON = _workers.DEFAULTS["python"]
 MANIFEST = "MANIFEST"
@@ -151,7 +151,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 def digest_of(variables: dict[str, Any]) -> str:
     """Return the SHA-256 of environment variables, the same in whatever order they are."""
     texts = {str(name): str(value) for name, value in variables.items()}
-    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+    return _units.digest(json.dumps(texts, sort_keys=True).encode())
 
 
 class Environment:
@@ -301,18 +301,10 @@ class Environment:
                 script.write_bytes(content.replace(os.fsencode(aside), os.fsencode(self.path)))
 
     def _write_manifest(self, place: Path) -> None:
-        self._write(place / MANIFEST, json.dumps(self.wanted, indent=2), 0o644)
+        _files.replace({place / MANIFEST: json.dumps(self.wanted, indent=2) + "\n"}, 0o644)
 
     def _remember_variables(self, place: Path) -> None:
-        self._write(place / TRIED, self._variables, 0o600)
-
-    @staticmethod
-    def _write(path: Path, text: str, mode: int) -> None:
-        draft = path.with_name(f".{path.name}.new")
-        draft.unlink(missing_ok=True)
-        draft.touch(mode)
-        draft.write_text(f"{text}\n", encoding="utf-8")
-        draft.replace(path)
+        _files.replace({place / TRIED: f"{self._variables}\n"}, 0o600)
 
     def _run(self, command: list[str], what: str, environment: dict[str, str] | None = None) -> str:
         code, output, error = self._module.run_command(command, cwd="/", environ_update=environment)
