@@ -260,6 +260,15 @@ def steps(value: object) -> list[float]:
     return sorted(found)
 
 
+def _whole(value: object) -> int:
+    """Return a number without a fraction, as somebody wrote it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return int(str(value))
+
+
 def wish_problems(asked: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with what somebody ``asked`` of a rollout with ``-e``, one sentence each.
 
@@ -270,13 +279,13 @@ def wish_problems(asked: Mapping[str, Any]) -> list[str]:
         steps(asked["steps"])
     except ValueError as error:
         found.append(str(error))
-    for name, most, what in (
-        ("hold_seconds", math.inf, "a number of seconds"),
-        ("failed_percent_limit", ALL, "a share in percent, from 0 to 100"),
-        ("failed_at_least", math.inf, "a number of workflows"),
+    for name, read, most, what in (
+        ("hold_seconds", float, math.inf, "a number of seconds"),
+        ("failed_percent_limit", float, ALL, "a share in percent, from 0 to 100"),
+        ("failed_at_least", _whole, math.inf, "a number of workflows"),
     ):
         try:
-            number = int(str(asked[name])) if name == "failed_at_least" else float(asked[name])
+            number: float = read(asked[name])
         except (TypeError, ValueError):
             number = -1.0
         if not (math.isfinite(number) and 0 <= number <= most):

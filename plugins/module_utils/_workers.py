@@ -75,6 +75,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "instances_max": {"type": "int"},
 }
 OPTIONS |= {name: {**option, "elements": "str"} for name, option in OPTIONS.items() if option["type"] == "list"}
+# One for all: every use of the deployments in a template asks it.
+VALIDATOR = ArgumentSpecValidator(OPTIONS)
 TEMPORALS_PARTITIONS = 4
 """How many partitions a task queue has when nobody says otherwise (``common/dynamicconfig/shared_constants.go``)."""
 
@@ -92,7 +94,7 @@ def complete(deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _completed(deployment: Mapping[str, Any]) -> dict[str, Any]:
     # Ansible checks the types of a role's options and does not convert them.
-    seen = ArgumentSpecValidator(OPTIONS).validate({k: _plain(v) for k, v in deployment.items() if v is not None})
+    seen = VALIDATOR.validate({k: _plain(v) for k, v in deployment.items() if v is not None})
     if seen.error_messages:
         name = deployment.get("name") or "a deployment"
         raise ValueError(f"temporal_worker_deployments: {name}: {'; '.join(seen.error_messages)}")
@@ -360,10 +362,9 @@ def others(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> di
     """Return those of ``units`` that are of another build of a versioned deployment, by deployment and build."""
     declared = {deployment["name"]: deployment["build"] for deployment in deployments if deployment["versioned"]}
     found: dict[str, dict[str, list[str]]] = {}
-    for unit in sorted(units):
-        match = UNIT.match(unit)
-        if match and match["name"] in declared and match["build"] != declared[match["name"]]:
-            found.setdefault(match["name"], {}).setdefault(match["build"], []).append(unit)
+    for (name, build), own in _builds(units).items():
+        if name in declared and build != declared[name]:
+            found.setdefault(name, {})[build] = own
     return found
 
 
@@ -379,7 +380,7 @@ def versioning(
     problems: list[str] = []
     left: dict[str, dict[str, list[str]]] = {}
     declared = {deployment["name"]: deployment for deployment in deployments}
-    for name, build in _builds(units):
+    for (name, build), own in _builds(units).items():
         now, before = declared.get(name), f"{name}-{build}.env" in versioned
         if now is None or now["versioned"] == before:
             continue
@@ -390,17 +391,17 @@ def versioning(
                 " (docs/rollouts.md, Limits)"
             )
         elif before:
-            left.setdefault(name, {})[build] = [
-                unit
-                for unit in sorted(units)
-                if (match := UNIT.match(unit)) and match.group("name", "build") == (name, build)
-            ]
+            left.setdefault(name, {})[build] = own
     return {"problems": problems, "left": left}
 
 
-def _builds(units: Iterable[str]) -> list[tuple[str, str]]:
-    """Return name and build of those of ``units`` that are workers, each once."""
-    return list(dict.fromkeys((match["name"], match["build"]) for unit in sorted(units) if (match := UNIT.match(unit))))
+def _builds(units: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    """Return those of ``units`` that are workers, by name and build."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for unit in sorted(units):
+        if match := UNIT.match(unit):
+            found.setdefault((match["name"], match["build"]), []).append(unit)
+    return found
 
 
 def abandoned(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
