@@ -232,11 +232,14 @@ def test_a_worker_that_stops_keeps_one_workflow_task(monkeypatch: pytest.MonkeyP
     over = threading.Event()
     monkeypatch.setattr(runner.time, "sleep", lambda _: over.wait(60))
 
+    async def stop_when_one_is_kept(tasks: runner.WorkflowTasks) -> None:
+        await runner.one_is_kept(tasks)
+        events.append("the worker stops")
+
     async def stop() -> None:
         tasks = runner.WorkflowTasks(4)
         assert tasks.submit(str, 1).result() == "1"
-        kept = asyncio.ensure_future(runner.one_is_kept(tasks))
-        kept.add_done_callback(lambda _: events.append("the worker stops"))
+        kept = asyncio.ensure_future(stop_when_one_is_kept(tasks))
         await asyncio.sleep(0)
         first = asyncio.wrap_future(tasks.submit(events.append, "the kept task"))
         await asyncio.wrap_future(tasks.submit(events.append, "another task"))
