@@ -42,6 +42,11 @@ def runs(view: View, host: str, number: str) -> bool:
     return view.on(host, f"ps -o stat= -p {number} | cat").strip()[:1] not in ("", "T", "Z", "X")
 
 
+def stands(view: View, host: str, number: str) -> bool:
+    """Tell whether a process is stopped, as it is after SIGSTOP."""
+    return view.on(host, f"ps -o stat= -p {number} | cat").strip()[:1] == "T"
+
+
 def hears(view: View, host: str, other: Host) -> bool:
     """Tell whether a host gets answers of another one."""
     ping = f"ping -c {PINGS} -i 0.3 -W {PING_SECONDS} {other.address}"
@@ -126,6 +131,22 @@ class Watch:
         if kind == FILL:
             return [host.name for host in self.hosts if not is_full(self.view, host.name, self.case.options[1])]
         raise FaultError(f"nobody can tell whether {kind} happened")
+
+    def remains(self) -> list[str]:
+        """Return the victims that the fault is still on after it was healed, with its name."""
+        command = self.case.command
+        for attempt in range(ATTEMPTS):
+            time.sleep(min(attempt, 1))
+            if command == "kill-process":
+                return []
+            if command == "pause-process":
+                still = [name for name, number in self.processes.items() if stands(self.view, name, number)]
+            else:
+                free = self.untouched()
+                still = [host.name for host in self.hosts if host.name not in free]
+            if not still:
+                return []
+        return [f"{command} on {name}" for name in still]
 
     def check(self, moment: str) -> None:
         """Raise unless the fault is on every victim.

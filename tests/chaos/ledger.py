@@ -350,10 +350,14 @@ async def keep(
     patient = await view.client("ledger@outside", namespace=namespace)
     await asyncio.gather(*(teller.run(per_second, pulses, stop) for teller in tellers))
     if not ledger.abandoned:
-        ledger.verdict = await asyncio.wait_for(settle(patient, ledger, queue), QUIET_SECONDS + NO_ANSWER_SECONDS)
-        # Whoever takes over an open workflow replays its history, which has to be one that the code can have made.
-        replayed = replay_problems(ledger.histories.values())
-        ledger.verdict.wrong.extend(await asyncio.wait_for(replayed, NO_ANSWER_SECONDS))
+        try:
+            ledger.verdict = await asyncio.wait_for(settle(patient, ledger, queue), QUIET_SECONDS + NO_ANSWER_SECONDS)
+            # Whoever takes over an open workflow replays its history, which has to be one that the code can have made.
+            replayed = replay_problems(ledger.histories.values())
+            ledger.verdict.wrong.extend(await asyncio.wait_for(replayed, NO_ANSWER_SECONDS))
+        except (RPCError, TimeoutError) as error:
+            # The worst that can be seen, and no reason to have seen nothing.
+            ledger.verdict.broken.append(f"it does not tell what became of the load: {error!r}")
 
 
 @contextlib.contextmanager

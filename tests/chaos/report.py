@@ -6,6 +6,7 @@ results agree.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -112,14 +113,21 @@ def circumstances(profile: str, runs: Sequence[Run]) -> str:
     software = sorted({", ".join(f"{name} {value}" for name, value in result.versions.items()) for result in results})
     hosts = " or ".join(str(number) for number in sorted({result.hosts for result in results}))
     rates = " or ".join(f"{rate:g}" for rate in sorted({result.per_second for result in results}))
-    busy = [result.busy_percent or 0 for result in results]
-    commits = ", ".join(dict.fromkeys(result.commit[:7] for result in sorted(results, key=lambda one: one.started)))
+    busy = [result.busy_percent for result in results if result.busy_percent is not None]
+    commits = dict.fromkeys(short(result.commit) for result in sorted(results, key=lambda one: one.started))
+    noted = Counter(result.second_judge for result in results)
     return (
         f"{len(results)} runs from {days[0]} to {days[-1]}: {hosts} hosts on one machine, {machines},"
-        f" which were {min(busy)} to {max(busy)} % busy; {'; '.join(software)}."
+        f" which were {min(busy, default='?')} to {max(busy, default='?')} % busy; {'; '.join(software)}."
         f" Each of three clients began {rates} workflow{'' if rates == '1' else 's'} a second."
-        f" The collection was that of {commits}."
+        f" The command line began its workflow during the fault in {noted['during']} of them, after it in"
+        f" {noted['after']}; of {noted['']} nobody noted it. The collection was that of {', '.join(commits)}."
     )
+
+
+def short(commit: str) -> str:
+    """Return a commit as people write it, with its plus when the checkout had changes of its own."""
+    return commit[:7] + "+" * commit.endswith("+")
 
 
 def of_all(runs: Sequence[Run]) -> dict[str, list[Row]]:
@@ -138,7 +146,7 @@ def bites(control: controls.Control, profile: str, runs: Sequence[Run]) -> list[
     head = [f"`{profile}`", control.title, f"{case.tier}: {case.title}"]
     if not runs:
         return [*head, NOT_MEASURED, ""]
-    judged = [(shortcomings(case, run.result), run.result.stopped) for run in runs]
+    judged = [(shortcomings(case, run.result), run.result) for run in runs]
     return [
         *head,
         "; ".join(dict.fromkeys(words for of_one, _ in judged for words in of_one)) or "nothing",

@@ -58,7 +58,8 @@ class Result:
     ``started`` is UTC in ISO 8601, ``victims`` the hosts or zones that were hit, ``held_seconds`` the time from the
     fault until it was healed, ``found`` how often each thing happened that must not, ``problems`` some of them in
     words, ``busy_percent`` the share of the processors that was in use (``None``: nobody looked), ``versions`` those of
-    the software by its name.
+    the software by its name, ``second_judge`` whether the command line could start its workflow ``during`` the fault or
+    only ``after`` it (empty: nobody noted it).
     """
 
     case: str
@@ -78,6 +79,7 @@ class Result:
     busy_percent: int | None
     versions: Mapping[str, str]
     commit: str
+    second_judge: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -124,13 +124,17 @@ def heal(name: str) -> None:
 
 @dataclass(frozen=True)
 class Broken:
-    """A fault that is over: its victims, its time, whether the command line could start a workflow, and its command."""
+    """A fault that is over.
+
+    ``started``: the command line could start a workflow meanwhile. ``left``: what is still there of the fault.
+    """
 
     victims: list[str]
     began: float
     ended: float
     started: bool
     command: str
+    left: list[str]
 
 
 def broken_for(case: Case, view: View, books: Ledger, cli: Cli, control: Control | None = None) -> Broken:
@@ -138,12 +142,13 @@ def broken_for(case: Case, view: View, books: Ledger, cli: Cli, control: Control
     first = made(case, view, books, cli, control)
     if not case.then:
         return first
-    # The workflow that the command line starts during the first is the one that is looked at afterwards.
     second = made(case.second, view, books, cli)
     return replace(
         first,
         victims=first.victims + second.victims,
         ended=second.ended,
+        started=first.started or second.started,
+        left=first.left + second.left,
         command=f"{first.command}, then {second.command}",
     )
 
@@ -166,15 +171,13 @@ def made(case: Case, view: View, books: Ledger, cli: Cli, control: Control | Non
         said(f"   {' '.join(words)} for {case.seconds} s")
         lab(view.lab.name, *words, *deadline)
         watched.check("after it was made")
-        told = cli.start(f"cli-{books.name}")
+        started = cli.start(name_of_cli(books))
         time.sleep(max(began + case.seconds - time.time(), 0))
         watched.check("when it was to be healed")
         books.record.mark("heal")
         ended = time.time()
     books.record.mark("healed")
-    if left := traces(view):
-        raise FaultError(f"left behind: {', '.join(left)}")
-    return Broken(victims, began, ended, told, " ".join(words))
+    return Broken(victims, began, ended, started, " ".join(words), [*traces(view), *watched.remains()])
 
 
 def run_case(
@@ -184,6 +187,8 @@ def run_case(
 
     ``made_of``: the commit that the cluster was made from, for whoever has no repository to ask.
     """
+    if left := traces(view):
+        raise FaultError(f"left behind by another case: {', '.join(left)}")
     until("the cluster is whole", lambda: cluster_is_whole(view), WHOLE_SECONDS)
     if control:
         controls.mark(view.lab, control)
@@ -199,6 +204,7 @@ def run_case(
                 busy = busy_percent(before, processor_times())
             print(books.table, flush=True)
             doubts = second_opinion(cli, books, broken.started)
+        books.verdict.broken.extend(f"left behind: {trace}" for trace in broken.left)
         if not control:
             books.verdict.broken.extend(still_broken(view))
         calls = books.record.calls()
@@ -209,6 +215,7 @@ def run_case(
             command=broken.command,
             victims=broken.victims,
             held_seconds=round(broken.ended - broken.began, 1),
+            second_judge="during" if broken.started else "after",
             per_second=per_second,
             **books_of(case, [*calls, *books.completions], books.verdict, doubts, broken.began),
             hosts=len(view.lab.hosts),
@@ -230,10 +237,24 @@ def still_broken(view: View) -> list[str]:
 
 
 def second_opinion(cli: Cli, books: Ledger, started: bool) -> list[str]:
-    """Return where the command line and the ledger disagree about what became of the load."""
-    acknowledged = [call.workflow_id for call in books.record.calls() if call.kind == "start" and call.acked]
-    story = cli.story(f"cli-{books.name}") if started else None
-    return disputed(acknowledged, cli.listed(f"{books.name}-"), story)
+    """Return where the command line and the ledger disagree about what became of the load.
+
+    ``started``: it could start its workflow during the fault; if not, it has to afterwards.
+    """
+    starts = [call for call in books.record.calls() if call.kind == "start"]
+    acknowledged, begun = [call.workflow_id for call in starts if call.acked], {call.workflow_id for call in starts}
+    name = name_of_cli(books)
+    try:
+        if not started:
+            until("the command line can start a workflow", lambda: cli.start(name))
+        return disputed(acknowledged, begun, cli.listed(f"{books.name}-"), cli.story(name))
+    except (CliError, UnsettledError) as error:
+        return [f"the command line was not served: {error}"]
+
+
+def name_of_cli(books: Ledger) -> str:
+    """Return the id of the workflow of the command line."""
+    return f"cli-{books.name}"
 
 
 def machine() -> str:
@@ -311,7 +332,9 @@ def schedule(options: argparse.Namespace, disks: bool) -> list[Case]:
     if options.random:
         seed = options.seed or secrets.token_hex(4)
         print(f"--random {options.random} --seed {seed} draws these cases again", flush=True)
-        return random.Random(seed).choices(possible, k=options.random)
+        # Of all, so that a lab without disks runs those of the same seed that it can.
+        drawn = random.Random(seed).choices(of_profile(options.profile), k=options.random)
+        return [case for case in drawn if case in possible]
     names = options.case or [case.name for case in possible]
     return [find(options.profile, name) for name in names] * options.runs
 
@@ -354,7 +377,7 @@ def run_control(control: Control, profile: str, name: str, directory: Path) -> i
     result, chart = run_case(case, profile, view, control)
     path = write(result, chart, directory / control.name)
     wrong = shortcomings(case, result)
-    seen = controls.bitten(control, wrong, result.stopped)
+    seen = controls.bitten(control, wrong, result)
     said(f"   {'; '.join(wrong) or 'as it must be'}; {os.path.relpath(path)}")
     said("   the judge bites" if seen else f"   the judge does not bite: expected {' or '.join(control.expected)}")
     said(f"   {name} is weakened for good: python -m lab down --name {name}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.chaos.whole import until
 
 STATUS = "WORKFLOW_EXECUTION_STATUS_"
 LIMIT = 100_000
+# What is said of a workflow that an attempt without an answer has started.
+THERE = "already running"
 START_SECONDS, ASK_SECONDS = 10, 120
 
 
@@ -65,15 +68,15 @@ class Cli:
         return json.loads(done.stdout or "null")
 
     def start(self, name: str) -> bool:
-        """Start a workflow that waits for approval; return whether it was acknowledged."""
+        """Start a workflow that waits for approval; return whether this or an earlier attempt has."""
         words = {"type": WORKFLOW, "task-queue": self.view.deployment["task_queue"], "workflow-id": name}
         options = [word for option, value in words.items() for word in (f"--{option}", value)]
         try:
             self.ask(
                 "start", *options, "--input", json.dumps(asdict(change_of(name, held=True))), seconds=START_SECONDS
             )
-        except CliError:
-            return False
+        except CliError as error:
+            return THERE in str(error)
         return True
 
     def described(self, name: str) -> str:
@@ -81,10 +84,10 @@ class Cli:
         told = self.ask("describe", "--workflow-id", name)
         return str(told["workflowExecutionInfo"]["status"]).removeprefix(STATUS)
 
-    def listed(self, prefix: str) -> dict[str, str]:
-        """Return the status of every workflow whose id begins with ``prefix``."""
+    def listed(self, prefix: str) -> list[tuple[str, str]]:
+        """Return id and status of every workflow whose id begins with ``prefix``."""
         told = self.ask("list", "--query", f'WorkflowId STARTS_WITH "{prefix}"', "--limit", str(LIMIT))
-        return {row["execution"]["workflowId"]: str(row["status"]).removeprefix(STATUS) for row in told or []}
+        return [(row["execution"]["workflowId"], str(row["status"]).removeprefix(STATUS)) for row in told or []]
 
     def terminate(self, name: str) -> None:
         """End a workflow at once."""
@@ -92,11 +95,11 @@ class Cli:
 
     def story(self, name: str) -> list[str]:
         """Describe, list and terminate a workflow that was started; return what it was, step by step."""
-        until("the visibility store has it", lambda: name in self.listed(name))
-        running = [self.described(name), self.listed(name)[name]]
+        until("the visibility store has it", lambda: name in dict(self.listed(name)))
+        running = [self.described(name), dict(self.listed(name))[name]]
         self.terminate(name)
-        until("the visibility store has its end", lambda: self.listed(name)[name] != running[1])
-        return [*running, self.described(name), self.listed(name)[name]]
+        until("the visibility store has its end", lambda: dict(self.listed(name))[name] != running[1])
+        return [*running, self.described(name), dict(self.listed(name))[name]]
 
 
 EXPECTED_STORY = ["RUNNING", "RUNNING", "TERMINATED", "TERMINATED"]
@@ -113,17 +116,22 @@ def unpacked(view: View) -> Iterator[Cli]:
         yield Cli(view, Path(directory) / "temporal")
 
 
-def disputed(acknowledged: Iterable[str], listed: Mapping[str, str], story: Iterable[str] | None) -> list[str]:
+def disputed(
+    acknowledged: Iterable[str], begun: Collection[str], listed: Sequence[tuple[str, str]], story: Sequence[str]
+) -> list[str]:
     """Return where the two judges disagree.
 
-    ``acknowledged``: ids of the ledger. ``listed``: what the command line lists. ``story``: what became of the workflow
-    that it started itself, ``None`` when that was not acknowledged.
+    ``acknowledged``: ids of the ledger. ``begun``: these and those whose start had no answer. ``listed``: ids with
+    their status, as the command line lists them. ``story``: what became of the workflow that it started itself.
     """
+    status, times = dict(listed), Counter(name for name, _ in listed)
     found = [
-        f"{name} was acknowledged, and the command line lists {listed.get(name, 'nothing')}"
+        f"{name} was acknowledged, and the command line lists {status.get(name, 'nothing')}"
         for name in acknowledged
-        if listed.get(name) != "COMPLETED"
+        if status.get(name) != "COMPLETED"
     ]
-    if story is not None and list(story) != EXPECTED_STORY:
+    found += [f"the command line lists {name} {number} times" for name, number in times.items() if number > 1]
+    found += [f"the command line lists {name}, which no client began" for name in times if name not in begun]
+    if list(story) != EXPECTED_STORY:
         found.append(f"the workflow of the command line was {', '.join(story)}")
     return found

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import os
-import random
 import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import PATIENT, RETRYING, SINGLE, Call
@@ -20,12 +23,15 @@ from lab.__main__ import parser
 from lab.machine import LabError
 from lab.view import KEEP_ALIVE, PATIENCE
 from tests import docs
-from tests.chaos import run
-from tests.chaos.cases import CASES, PROFILES, Case, find, of_profile
+from tests.chaos import ledger as books
+from tests.chaos import run, whole
+from tests.chaos.cases import CASES, FILL, PROFILES, Case, find, of_profile
 from tests.chaos.evidence import FaultError
+from tests.chaos.ledger import Ledger
+from tests.chaos.record import Record
 from tests.chaos.report import COLUMNS, HEADLINES, NOT_MEASURED, MarkerError, cells, documentation, page, put, readme
 from tests.chaos.result import Client, Result, ResultError, Run, books_of, from_text, read_all, rows, to_text, write
-from tests.chaos.second_opinion import EXPECTED_STORY, disputed
+from tests.chaos.second_opinion import EXPECTED_STORY, CliError, disputed
 from tests.chaos.verdict import Verdict
 from tests.chaos.victims import CHOICES
 from tests.chaos.whole import UnsettledError, until
@@ -311,8 +317,11 @@ def test_a_run_is_not_as_it_must_be_when_something_is_lost_late_or_told_as_an_er
 
 
 def test_a_seed_draws_the_same_cases_again() -> None:
-    first, second = (random.Random("1a2b").choices(of_profile(PROFILE), k=20) for _ in range(2))
-    assert first == second
+    options = argparse.Namespace(profile=PROFILE, case=None, runs=1, random=60, seed="1a2b")
+    drawn = run.schedule(options, disks=True)
+    assert drawn == run.schedule(options, disks=True)
+    # Also where some of them cannot be made.
+    assert run.schedule(options, disks=False) == [case for case in drawn if case.command != FILL] != drawn
 
 
 def test_a_fault_is_healed_after_an_interruption_that_the_healing_itself_does_not_hear(
@@ -441,21 +450,66 @@ def test_what_does_not_come_true_in_time_says_what_was_seen_last() -> None:
 @pytest.mark.parametrize(
     ("listed", "story", "words"),
     [
-        ({"w-1": "COMPLETED", "w-2": "RUNNING"}, EXPECTED_STORY, []),
-        ({"w-1": "COMPLETED"}, None, []),
-        ({}, None, ["w-1 was acknowledged, and the command line lists nothing"]),
-        ({"w-1": "RUNNING"}, None, ["w-1 was acknowledged, and the command line lists RUNNING"]),
+        ([("w-1", "COMPLETED"), ("w-2", "RUNNING")], EXPECTED_STORY, []),
+        ([], EXPECTED_STORY, ["w-1 was acknowledged, and the command line lists nothing"]),
+        ([("w-1", "RUNNING")], EXPECTED_STORY, ["w-1 was acknowledged, and the command line lists RUNNING"]),
+        ([("w-1", "COMPLETED")] * 2, EXPECTED_STORY, ["the command line lists w-1 2 times"]),
         (
-            {"w-1": "COMPLETED"},
+            [("w-1", "COMPLETED"), ("w-3", "COMPLETED")],
+            EXPECTED_STORY,
+            ["the command line lists w-3, which no client began"],
+        ),
+        (
+            [("w-1", "COMPLETED")],
             ["RUNNING", "RUNNING", "TERMINATED", "RUNNING"],
             ["the workflow of the command line was RUNNING, RUNNING, TERMINATED, RUNNING"],
         ),
     ],
 )
 def test_two_judges_that_disagree_are_told_apart(
-    listed: dict[str, str], story: list[str] | None, words: list[str]
+    listed: list[tuple[str, str]], story: list[str], words: list[str]
 ) -> None:
-    assert disputed(["w-1"], listed, story) == words
+    assert disputed(["w-1"], {"w-1", "w-2"}, listed, story) == words
+
+
+def test_a_cluster_that_does_not_answer_afterwards_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fake:
+        deployment: ClassVar = {"namespace": "n", "task_queue": "q"}
+
+        async def client(self, *_: str, **__: str) -> None:
+            return None
+
+    async def settle(*_: object) -> Verdict:
+        raise TimeoutError
+
+    monkeypatch.setattr(books, "settle", settle)
+    made = Ledger(Record(":memory:"))
+    asyncio.run(books.keep(Fake(), made, 1.0, threading.Event(), (), 0))
+    assert made.verdict.problems == ["broken: it does not tell what became of the load: TimeoutError()"]
+
+
+class Spoken:
+    """A command line that gives these answers to a start, and none to anything else."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.answers = list(answers)
+
+    def start(self, _: str) -> bool:
+        return self.answers.pop(0)
+
+    def listed(self, _: str) -> None:
+        raise CliError("temporal workflow list: context deadline exceeded")
+
+
+@pytest.mark.parametrize(("started", "answers"), [(True, ()), (False, (False, True))])
+def test_a_command_line_that_is_not_served_disputes(
+    monkeypatch: pytest.MonkeyPatch, started: bool, answers: tuple[bool, ...]
+) -> None:
+    monkeypatch.setattr(whole.time, "sleep", lambda _: None)
+    cli = Spoken(*answers)
+    [doubt] = run.second_opinion(cli, Ledger(Record(":memory:")), started)
+    assert doubt == "the command line was not served: temporal workflow list: context deadline exceeded"
+    assert cli.answers == []
 
 
 def test_processors_that_idled_for_a_quarter_were_busy_for_the_rest() -> None:

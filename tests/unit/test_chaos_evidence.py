@@ -107,6 +107,23 @@ def test_a_process_hangs_until_it_is_replaced_by_the_cluster_or_goes_on_too_earl
         watched.check("")
 
 
+def test_a_fault_that_outlives_its_healing_is_named(power: dict[str, str]) -> None:
+    view = Fake()
+    hung = watch(view, case("history-hung"), ["temporal-a"])
+    view.state["temporal-a", "17"] = "Tsl"
+    assert hung.remains() == ["pause-process on temporal-a"]
+    # The cluster has another one by now.
+    view.state.pop(("temporal-a", "17"))
+    assert hung.remains() == []
+    full, dead = (watch(view, case(name), ["db-a"]) for name in ("primary-disk-full", "primary-host"))
+    view.left["db-a"], power[LAB.container(LAB.host("db-a"))] = 9, "exited"
+    assert (full.remains(), dead.remains()) == (["fill-disk on db-a"], ["kill-host on db-a"])
+    view.left["db-a"], power[LAB.container(LAB.host("db-a"))] = 500, "running"
+    assert (full.remains(), dead.remains()) == ([], [])
+    # What was killed stays dead, and others are in its place.
+    assert watch(view, case("primary-killed"), ["db-a"]).remains() == []
+
+
 def test_what_does_not_run_cannot_be_killed() -> None:
     view = Fake()
     view.number["db-a"] = ""
