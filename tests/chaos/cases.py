@@ -1,8 +1,8 @@
 """The faults that a cluster must bear: what is broken, who is the victim, and for how long clients may wait.
 
 Nothing is done here. A case names a command of the lab and a function of :mod:`tests.chaos.victims`; its targets are
-the longest time between two successes that a client of the SDK may see, and are ``None`` where only keeping everything
-that was acknowledged is demanded.
+the longest time between two successes that a client of the SDK may see, and are ``None`` where what fails is a single
+point of failure, so that only keeping everything that was acknowledged is demanded.
 """
 
 from __future__ import annotations
@@ -92,12 +92,12 @@ class Case:
         return [self.command, *victims, *(["--process", self.process] if self.process else []), *self.options]
 
 
-def both(seconds: float | None) -> dict[str, float | None]:
+def both(seconds: float) -> dict[str, float | None]:
     """Return the same target for every profile without a single point of failure."""
     return dict.fromkeys(HIGHLY_AVAILABLE, seconds)
 
 
-def everywhere(seconds: float | None) -> dict[str, float | None]:
+def everywhere(seconds: float) -> dict[str, float | None]:
     """Return the same target for every profile: what fails has a second one in all of them."""
     return dict.fromkeys(PROFILES, seconds)
 
@@ -140,6 +140,7 @@ CASES = (
     killed("balancer-killed", BALANCERS, "HAProxy is killed", HOLDER, everywhere(1), "haproxy-edge.service"),
     killed("keepalived-killed", BALANCERS, "keepalived is killed", HOLDER, everywhere(1), "keepalived.service"),
     hung("balancer-hung", BALANCERS, "HAProxy hangs", HOLDER, "haproxy-edge.service"),
+    hung("keepalived-hung", BALANCERS, "keepalived hangs", HOLDER, "keepalived.service"),
     Case("server-host", SERVERS, "host of a server dies", "kill-host", SERVER, everywhere(3), HOST_SECONDS),
     Case(
         "balancer-and-server-hosts",
@@ -150,7 +151,8 @@ CASES = (
         both(3),
         HOST_SECONDS,
     ),
-    Case("servers-but-one", SERVERS, "all hosts but one die", "kill-host", "servers_but_one", both(None), HOST_SECONDS),
+    # As many as a zone has, or more.
+    Case("servers-but-one", SERVERS, "all hosts but one die", "kill-host", "servers_but_one", both(10), HOST_SECONDS),
     killed("frontend-killed", SERVERS, "frontend is killed", SERVER, everywhere(3), "temporal-frontend.service"),
     killed("history-killed", SERVERS, "history is killed", SERVER, everywhere(3), "temporal-history.service"),
     killed("matching-killed", SERVERS, "matching is killed", SERVER, everywhere(3), "temporal-matching.service"),
@@ -160,7 +162,8 @@ CASES = (
     hung("frontend-hung", SERVERS, "frontend hangs", SERVER, "temporal-frontend.service", PROFILES),
     hung("history-hung", SERVERS, "history hangs", SERVER, "temporal-history.service", PROFILES),
     hung("matching-hung", SERVERS, "matching hangs", SERVER, "temporal-matching.service", PROFILES),
-    killed("pooler-killed", SERVERS, "PgBouncer is killed", SERVER, both(None), "pgbouncer.service"),
+    hung("worker-service-hung", SERVERS, "worker service hangs", SERVER, "temporal-worker.service"),
+    killed("pooler-killed", SERVERS, "PgBouncer is killed", SERVER, both(5), "pgbouncer.service"),
     hung("pooler-hung", SERVERS, "PgBouncer hangs", SERVER, "pgbouncer.service"),
     hung("proxy-hung", SERVERS, "HAProxy in front of the database hangs", SERVER, "haproxy-database.service"),
     killed(
@@ -210,17 +213,28 @@ CASES = (
         "host of the primary dies, and that of a Temporal server while it recovers",
         "kill-host",
         PRIMARY,
-        both(None),
+        # What either of them may cost.
+        both(28),
         HOST_SECONDS,
         then=SERVER,
     ),
-    Case("replica-host", POSTGRESQL, "host of a synchronous replica dies", "kill-host", "replica", both(None), 30),
-    killed("etcd-leader-killed", ETCD, "leader is killed", "etcd_leader", both(None), "etcd.service"),
+    Case(
+        "primary-and-holder",
+        POSTGRESQL,
+        "hosts of the primary and of the virtual address die",
+        "kill-host",
+        "primary_and_holder",
+        both(25),
+        DATABASE_SECONDS,
+    ),
+    # A host that is silent, as one that hangs is.
+    Case("replica-host", POSTGRESQL, "host of a synchronous replica dies", "kill-host", "replica", both(20), 30),
+    killed("etcd-leader-killed", ETCD, "leader is killed", "etcd_leader", both(5), "etcd.service"),
     hung("etcd-leader-hung", ETCD, "leader hangs", "etcd_leader", "etcd.service"),
     hung("etcd-majority-hung", ETCD, "a majority hangs", "etcd_majority", "etcd.service"),
     Case("node-host", CASSANDRA, "host of a node dies", "kill-host", "node", ON_CASSANDRA, HOST_SECONDS),
     killed("node-killed", CASSANDRA, "Cassandra is killed", "node", ON_CASSANDRA, "cassandra.service"),
-    full("node-disk-full", CASSANDRA, "disk of a node is full", "node", {"ha_cassandra": None}),
+    full("node-disk-full", CASSANDRA, "disk of a node is full", "node", ON_CASSANDRA),
     Case("two-node-hosts", CASSANDRA, "both nodes of a zone die", "kill-host", "nodes_of_a_zone", ON_CASSANDRA, 30),
     Case(
         "node-then-another",
@@ -263,11 +277,18 @@ CASES = (
         WORKERS_SECONDS,
         share=WORKERS_SHARE,
     ),
+    replace(
+        hung(
+            "workers-hung", WORKERS, "all workers of a host hang", "worker", "temporal-sdk-worker@*.service", PROFILES
+        ),
+        share=WORKERS_SHARE,
+    ),
     *(
         Case(f"{name}-{how}", ZONES, f"{title} {done}", command, victims, targets, ZONE_SECONDS, stops=tuple(stops))
         for name, title, victims, alone in (
             ("zone-of-primary", "zone of the PostgreSQL primary", "zone_of_primary", NO_TARGET),
             ("zone-of-vip", "zone of the virtual address", "zone_of_vip_holder", {}),
+            ("zone-of-neither", "a zone without either of them", "zone_of_neither", {}),
         )
         for how, done, command, targets, stops in (
             ("dead", "dies", "kill-az", {"ha_postgresql": 25, "ha_cassandra": 10} | alone, alone),
@@ -280,7 +301,7 @@ CASES = (
         "zone of the PostgreSQL primary is not heard by the next zone",
         "cut-one-way",
         "zone_of_primary_and_next",
-        both(None),
+        {"ha_postgresql": 35, "ha_cassandra": 20},
         ZONE_SECONDS,
     ),
     Case(
@@ -289,27 +310,33 @@ CASES = (
         f"packets to the zone of the PostgreSQL primary take {SLOW_MILLISECONDS} ms, one of a hundred is lost",
         "latency",
         "zone_of_primary",
-        both(None),
+        both(5),
         ZONE_SECONDS,
         options=("--milliseconds", str(SLOW_MILLISECONDS), "--jitter", "10", "--loss", "1"),
     ),
-    Case("names-gone", NAMES, "no host finds a name any more", "forget-names", "all_zones", both(None), ZONE_SECONDS),
+    Case("names-gone", NAMES, "no host finds a name any more", "forget-names", "all_zones", both(5), ZONE_SECONDS),
     Case(
         "certificate-expired",
         SERVERS,
         "certificate of a server has expired",
         "expire-certificate",
         SERVER,
-        both(None),
+        both(3),
         CERTIFICATE_SECONDS,
         options=("--file", "/etc/temporal/tls/temporal.crt"),
     ),
 )
 
 
-# Faults of the list that a lab of containers cannot make, and why.
+# Faults that have no case here, and why.
 NOT_MADE = {
     "a clock steps": "containers have the clock of the machine: its step is one of all hosts, and of the judge",
+    "two nodes of Cassandra in different zones, with five copies of each row": "no profile keeps five copies;"
+    " tests/cluster/test_ring_loss.py makes a ring that does, and loses each kind of two nodes",
+    "a fault during a rolling restart or upgrade": "a playbook runs beside it; tests/cluster/test_interruption.py,"
+    " test_package_upgrade.py and test_rolling_upgrade.py end hosts, services and the control node in the middle",
+    "planned switchover of PostgreSQL": "not a fault; tests/cluster/test_scale.py and tests/bench/rolling_restart.py"
+    " measure it",
 }
 
 

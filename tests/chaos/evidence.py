@@ -27,12 +27,14 @@ class FaultError(Exception):
 
 
 def process_of(view: View, host: str, process: str) -> str:
-    """Return the number of the process that a case means on a host; empty when there is none."""
+    """Return the number of the (first) process that a case means on a host; empty when there is none."""
     command = f"pgrep --oldest --exact '{process}'"
     if process.endswith(".service"):
         command = f"systemctl show --property=MainPID --value '{process}'"
     try:
-        return view.on(host, command).strip().removeprefix("0")
+        # Units of a pattern come with empty lines between them.
+        numbers = view.on(host, command).split()
+        return numbers[0].removeprefix("0") if numbers else ""
     except ViewError:
         return ""
 

@@ -54,6 +54,11 @@ def database_primary(view: View) -> list[str]:
     return [view.database_primary()]
 
 
+def primary_and_holder(view: View) -> list[str]:
+    """The PostgreSQL host that takes writes, and the balancer that has the virtual address."""
+    return database_primary(view) + vip_holder(view)
+
+
 def replica(view: View) -> list[str]:
     """A replica that the primary waits for."""
     statement = "select application_name from pg_stat_replication where sync_state in ('sync', 'quorum')"
@@ -106,6 +111,11 @@ def nodes_of_a_zone(view: View) -> list[str]:
     return of_one_zone(view, "cassandra", node(view)[0])
 
 
+def worker(view: View) -> list[str]:
+    """A host of workers."""
+    return view.members("temporal_workers")[:1]
+
+
 def workers_but_one(view: View) -> list[str]:
     """All hosts of workers but the last."""
     return view.members("temporal_workers")[:-1]
@@ -128,9 +138,14 @@ def zone_of_vip_holder(view: View) -> list[str]:
 
 def zone_of_primary_and_next(view: View) -> list[str]:
     """The zone in which PostgreSQL takes writes, and the one after it."""
-    zones = sorted({host.zone for host in view.lab.hosts})
+    zones = all_zones(view)
     [zone] = zone_of_primary(view)
     return [zone, zones[(zones.index(zone) + 1) % len(zones)]]
+
+
+def zone_of_neither(view: View) -> list[str]:
+    """The first zone that has neither the primary nor the virtual address."""
+    return [zone for zone in all_zones(view) if [zone] not in (zone_of_primary(view), zone_of_vip_holder(view))][:1]
 
 
 def all_zones(view: View) -> list[str]:
@@ -147,16 +162,19 @@ CHOICES = {
         servers_but_one,
         holder_and_server,
         database_primary,
+        primary_and_holder,
         replica,
         etcd_leader,
         etcd_majority,
         node,
         node_of_another_zone,
         nodes_of_a_zone,
+        worker,
         workers_but_one,
         workers_of_a_zone,
         zone_of_primary,
         zone_of_vip_holder,
+        zone_of_neither,
         zone_of_primary_and_next,
         all_zones,
     )

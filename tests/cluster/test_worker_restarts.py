@@ -16,6 +16,9 @@ PAUSE_SECONDS = 1.5
 PER_SECOND = 2.0
 # So that a worker has something to do at any time, which it ends or leaves to others.
 DEVICE_SECONDS = 2.0
+# Of the workflows, those that wait for a timeout: about a hundredth was measured (docs/operations.md), in a load of two
+# hundred. Who does not wait for its tasks is to be far beyond it.
+LARGEST_SHARE = 0.05
 
 
 def books_of(cluster: LiveCluster, signal: str = "") -> Ledger:
@@ -30,4 +33,5 @@ def test_nothing_is_lost_and_who_stops_rudely_is_seen(cluster: LiveCluster) -> N
     polite, rude = books_of(cluster), books_of(cluster, "SIGKILL")
     assert polite.verdict.problems == []
     assert rude.verdict.problems == []
-    assert len(polite.waited) < len(rude.waited)
+    assert len(polite.waited) <= LARGEST_SHARE * len(polite.seen)
+    assert len(rude.waited) > LARGEST_SHARE * len(rude.seen)

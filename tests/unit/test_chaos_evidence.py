@@ -124,6 +124,16 @@ def test_a_fault_that_outlives_its_healing_is_named(power: dict[str, str]) -> No
     assert watch(view, case("primary-killed"), ["db-a"]).remains() == []
 
 
+def test_the_first_of_several_units_tells_for_all() -> None:
+    view = Fake()
+    view.number["db-a"] = "17\n\n18"
+    assert evidence.process_of(view, "db-a", "temporal-sdk-worker@*.service") == "17"
+    # Of units that do not run there is nothing, or a zero.
+    for answer in ("", "0"):
+        view.number["db-a"] = answer
+        assert evidence.process_of(view, "db-a", "temporal-sdk-worker@*.service") == ""
+
+
 def test_what_does_not_run_cannot_be_killed() -> None:
     view = Fake()
     view.number["db-a"] = ""
