@@ -5,6 +5,7 @@ Pure functions; the chaos suite of the repository and the drill on a cluster of 
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -51,11 +52,16 @@ class Mark:
 
 
 def longest_pause(calls: Sequence[Call]) -> tuple[float, float]:
-    """Return when the longest time without an acknowledged call began and ended; the ends of the load count."""
+    """Return when the longest time without an acknowledged call began and ended; the ends of the load count.
+
+    Of the answers that come after the last call was made, the first ends a pause: between later ones nobody asked.
+    """
     if not calls:
         return 0.0, 0.0
     acked = sorted(call.ended for call in calls if call.acked and call.ended is not None)
-    moments = [calls[0].began, *acked, max([calls[-1].began, *acked])]
+    first, last = min(call.began for call in calls), max(call.began for call in calls)
+    number = bisect.bisect(acked, last)
+    moments = [first, *acked[:number], *(acked[number : number + 1] or [last])]
     return max(itertools.pairwise(moments), key=lambda pair: pair[1] - pair[0])
 
 

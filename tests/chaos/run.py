@@ -51,7 +51,7 @@ from tests.chaos.ledger import Ledger, ledger
 from tests.chaos.result import DIRECTORY, Result, books_of, read_all, rows, shortcomings, write
 from tests.chaos.second_opinion import Cli, CliError, disputed, unpacked
 from tests.chaos.victims import CHOICES
-from tests.chaos.whole import UnsettledError, cluster_is_whole, until
+from tests.chaos.whole import UnsettledError, cluster_is_whole, ring_is_whole, until
 
 # Workflows of each client. More of them fill two cores, on which either cluster fits.
 PER_SECOND = {"basic": 2.0, "ha_postgresql": 2.0, "ha_cassandra": 1.0}
@@ -142,6 +142,11 @@ def broken_for(case: Case, view: View, books: Ledger, cli: Cli, control: Control
     first = made(case, view, books, cli, control)
     if not case.then:
         return first
+    if case.rejoined:
+        try:
+            until("every node of Cassandra is up", lambda: ring_is_whole(view), WHOLE_SECONDS)
+        except UnsettledError as error:
+            return replace(first, left=[*first.left, str(error)])
     second = made(case.second, view, books, cli)
     return replace(
         first,

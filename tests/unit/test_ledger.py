@@ -88,6 +88,8 @@ def test_the_longest_gap_counts_starts_that_were_acknowledged_and_the_ends_of_th
     assert longest_gap([start(0, 1), start(2, 2.5), start(3, 3.5)]) == 1.5
     assert longest_gap([start(0, 5, "UNAVAILABLE"), start(4, 4.5)]) == 4.5
     assert longest_gap([start(0, 1), start(2, 9, "UNAVAILABLE"), start(7, None, None)]) == 6.0
+    assert longest_gap([start(0, 1), start(1, 60), start(2, 2.5)]) == 1.5
+    assert longest_gap([start(0, 1), start(2, 60)]) == 59.0
     assert longest_gap([start(0, 1), replace(SIGNAL, began=3, ended=3), start(5, 5)]) == 4.0
 
 
