@@ -49,6 +49,31 @@ def test_no_gate_of_a_rolling_restart_stands_on_a_host_that_a_limit_may_leave_ou
         assert not play.get("hosts", "").endswith("_group }}[0]"), play["name"]
 
 
+def plays_of(playbook: Path) -> list[dict[str, Any]]:
+    """The plays of ``playbook`` and of all that it imports."""
+    read = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in dict.fromkeys((playbook, *imported(playbook)))]
+    return [play for plays in read for play in plays if "hosts" in play]
+
+
+@pytest.mark.parametrize("play", plays_of(PLAYBOOKS / "failover_drill.yml"), ids=lambda play: play["name"])
+def test_no_play_of_a_drill_is_skipped_because_of_a_limit(play: dict[str, Any]) -> None:
+    """A limit leaves the control node out; every host of the cluster has to be in it, or the plan refuses."""
+    assert play["hosts"] == "localhost:all" or "localhost" not in play["hosts"]
+
+
+def test_no_fault_is_made_that_nobody_confirmed() -> None:
+    [confirmation], [fault] = (
+        yaml.safe_load((PLAYBOOKS / f"drill/{name}.yml").read_text(encoding="utf-8"))
+        for name in ("confirmation", "fault")
+    )
+    [known] = [task["ansible.builtin.set_fact"] for task in confirmation["tasks"] if "ansible.builtin.set_fact" in task]
+    first = fault["tasks"][0]
+    assert "ansible.builtin.fail" in first
+    assert first["any_errors_fatal"]
+    assert [*known] == ["__drill_confirmed"]
+    assert "__drill_confirmed | default('') != drill_plan.sentence" in first["when"]
+
+
 def test_the_peers_of_every_host_on_which_something_serves_are_asked_before_it_restarts() -> None:
     """Its own health is not: to mend that it restarts."""
     [gate] = [
