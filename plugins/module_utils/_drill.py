@@ -21,8 +21,9 @@ FAULTS = {
     "hang": "SIGSTOP for the services: alive for the kernel, silent for everybody else",
     "cut": "all packets of the hosts are dropped without a word, except ssh and what they say to each other",
 }
-# Parts that somebody has now, by the key of the state that says so.
-PARTS = {"postgresql_primary": "leads", "vip_holder": "holds_vip"}
+# Parts that somebody has now.
+PRIMARY, VIP_HOLDER = "postgresql_primary", "vip_holder"
+PARTS = (PRIMARY, VIP_HOLDER)
 SHORTEST, DEFAULT, LONGEST = 10, 60, 600
 # A host ends its fault by itself so many seconds after the playbook should have.
 GRACE_SECONDS = 60
@@ -65,8 +66,19 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
     return Wishes(fault, victims, tiers, int(text) if text.isdecimal() else DEFAULT), problems
 
 
+def _holders(part: str, groups: _topology.Groups, states: _rolling.States, tiers: _topology.Tiers | None) -> list[str]:
+    """Return who has ``part`` now: one host, unless nobody has it or hosts do not agree."""
+    if part == PRIMARY:
+        return _rolling.leaders(states, _topology.tier_hosts("postgresql", groups, tiers))
+    return [host for host, state in states.items() if state["holds_vip"]]
+
+
 def _hosts(
-    asked: Sequence[str], groups: _topology.Groups, states: _rolling.States, known: Sequence[str]
+    asked: Sequence[str],
+    groups: _topology.Groups,
+    states: _rolling.States,
+    known: Sequence[str],
+    tiers: _topology.Tiers | None,
 ) -> tuple[list[str], list[str]]:
     """Return the hosts that ``asked`` means, and what it means none by."""
     found: list[str] = []
@@ -78,10 +90,11 @@ def _hosts(
         elif name in zones:
             found += [host for host in groups[name] if host in known]
         elif name in PARTS:
-            holders = [host for host, state in states.items() if state.get(PARTS[name])]
-            found += holders
+            holders = _holders(name, groups, states, tiers)
+            found += [host for host in holders if host in known]
             if len(holders) != 1:
-                problems.append(f"{name}: {', '.join(holders) or 'no host'} has that part now, not one")
+                said = f"{' and '.join(holders)} have" if holders else "no host has"
+                problems.append(f"{name}: {said} that part now, not one")
         else:
             problems.append(
                 f"drill_victims: {name} is no host of the cluster, no zone, and not one of {', '.join(PARTS)}"
@@ -127,7 +140,7 @@ def drill_plan(
     asked, problems = _understood(wishes)
     of_tiers = [host for tier in _rolling.UNITS for host in _topology.tier_hosts(tier, groups, tiers)]
     known = list(dict.fromkeys(of_tiers))
-    victims, unclear = _hosts(asked.victims, groups, states, known)
+    victims, unclear = _hosts(asked.victims, groups, states, known, tiers)
     problems += unclear
     if asked.victims and not victims:
         problems.append("drill_victims: nobody would be hit")

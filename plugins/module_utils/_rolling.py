@@ -210,6 +210,12 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
     ), problems
 
 
+def leaders(states: States, members: Sequence[str]) -> list[str]:
+    """Return who leads PostgreSQL: one name, unless its ``members`` know none or do not agree."""
+    told = [states[host].get("leader", "") for host in members if host in states]
+    return sorted({leader for leader in told if leader})
+
+
 def _outage(group: str, size: int) -> str:
     hosts = f"{size} host{'s' * (size > 1)}"
     return (
@@ -271,9 +277,8 @@ class _Planner:
         return ""
 
     def leaders(self) -> list[str]:
-        """Return who leads PostgreSQL: one name, unless its members know none or do not agree."""
-        told = [self.states[host].get("leader", "") for host in self.members("postgresql") if host in self.states]
-        return sorted({leader for leader in told if leader})
+        """See :func:`leaders`."""
+        return leaders(self.states, self.members("postgresql"))
 
     def without_leader(self, found: Sequence[Due]) -> str:
         """Say why PostgreSQL must not restart as long as it is not known who leads it; empty when it may."""

@@ -26,6 +26,7 @@ UNITS = {
     "cassandra": ["cassandra.service"],
     "temporal_workers": ["temporal-sdk-worker@networking-1.service"],
 }
+STATE = ROOT / "playbooks/tasks/rolling_state.yml"
 Groups = dict[str, list[str]]
 
 
@@ -37,9 +38,15 @@ def groups_of(profile: str) -> Groups:
     return groups | {"all": sorted({host for hosts in zones for host in hosts})}
 
 
+def keys_of_a_state() -> set[str]:
+    """Return what a host says of itself, by its names."""
+    *_, told = yaml.safe_load(STATE.read_text(encoding="utf-8"))
+    return set(told["ansible.builtin.set_fact"]["rolling_state"])
+
+
 def states_of(groups: Groups, leader: str = "db-b", holder: str = "lb-a") -> dict[str, dict[str, Any]]:
-    """Return what the hosts of a healthy cluster say of themselves."""
-    return {
+    """Return what the hosts of a healthy cluster say of themselves; the members of PostgreSQL name the ``leader``."""
+    found = {
         host: {
             "units": [
                 {"name": unit, "state": "current", "reasons": []}
@@ -48,11 +55,17 @@ def states_of(groups: Groups, leader: str = "db-b", holder: str = "lb-a") -> dic
                 for unit in units
             ],
             "interrupted": [],
-            "leads": host == leader,
+            "moves": {},
+            "leader": leader if host in groups.get("postgresql", ()) else "",
             "holds_vip": host == holder,
+            "certificates": [],
+            "disks": [],
+            "rack": "",
         }
         for host in groups["all"]
     }
+    assert {key for state in found.values() for key in state} == keys_of_a_state()
+    return found
 
 
 def plan(
@@ -97,6 +110,10 @@ def test_a_part_is_whoever_has_it_now() -> None:
         "postgresql_primary: no host has that part now, not one",
         "drill_victims: nobody would be hit",
     ]
+    disputed = states_of(groups_of("ha_postgresql"))
+    disputed["db-c"]["leader"] = "db-c"
+    problems = plan(states=disputed, fault="kill", victims="postgresql_primary")["problems"]
+    assert problems[0] == "postgresql_primary: db-b and db-c have that part now, not one"
 
 
 def test_what_is_narrowed_to_a_tier_is_judged_for_that_tier_alone() -> None:
