@@ -198,28 +198,46 @@ def drill_groups(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def cut_rules(addresses: Sequence[str], port: int) -> str:
-    """Return rules of nftables that drop all but ssh, what stays on the host, and what is said to ``addresses``."""
+def cut_rules(addresses: Sequence[str], port: int, virtual_address: str = "", interface: str = "") -> str:
+    """Return rules of nftables that drop all but ssh, what stays on the host, and what is said to ``addresses``.
+
+    Of a balancer, also what tells neighbours at ``interface`` that it has the ``virtual_address``: the other rules
+    never see ARP, and a balancer that hears none of its peers takes the address from whoever has it. Rules of the
+    family arp would not do: keepalived writes its frames past them.
+    """
     listed = ", ".join(sorted(addresses))
     chains = []
-    for hook, interface, other, end in (("input", "iif", "saddr", "dport"), ("output", "oif", "daddr", "sport")):
+    for hook, local, other, end in (("input", "iif", "saddr", "dport"), ("output", "oif", "daddr", "sport")):
         chains.append(
             f"  chain {hook} {{\n"
             f"    type filter hook {hook} priority -300; policy drop;\n"
-            f'    {interface} "lo" accept\n'
+            f'    {local} "lo" accept\n'
             f"    ip {other} {{ {listed} }} accept\n"
             f"    tcp {end} {port} accept\n"
             "  }"
         )
-    body = "\n".join(chains)
-    return f"table inet {TABLE}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n{body}\n}}\n"
+    tables = {"inet": chains, "netdev": []}
+    if virtual_address:
+        tables["netdev"].append(
+            "  chain announcements {\n"
+            f'    type filter hook egress device "{interface}" priority 0; policy accept;\n'
+            f"    arp saddr ip {virtual_address} drop\n"
+            "  }"
+        )
+    return "".join(
+        f"table {family} {TABLE}\ndelete table {family} {TABLE}\n"
+        + (f"table {family} {TABLE} {{\n{body}\n}}\n" if (body := "\n".join(chains)) else "")
+        for family, chains in tables.items()
+    )
 
 
 def ending(fault: str, units: Sequence[str]) -> list[str]:
-    """Return the command that ends a fault; empty for one that ends by itself."""
+    """Return the command that ends a fault, also one that is over; empty for one that ends by itself."""
     if fault == "hang":
         return ["systemctl", "kill", "--signal=SIGCONT", *units]
-    return ["nft", "delete", "table", "inet", TABLE] if fault == "cut" else []
+    # What is not there cannot be deleted, and what is there cannot be made anew but as it is.
+    gone = "; ".join(f"table {family} {TABLE}; delete table {family} {TABLE}" for family in ("inet", "netdev"))
+    return ["nft", gone] if fault == "cut" else []
 
 
 def spared(fault: str, before: Mapping[str, str], now: Mapping[str, tuple[str, str]]) -> list[str]:

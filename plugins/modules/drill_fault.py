@@ -33,6 +33,8 @@ options:
       - V(kill) sends SIGKILL to all processes of the units, once. V(hang) sends SIGSTOP to them, and SIGCONT at the
         end.
       - V(cut) drops all packets but those of ssh, those that stay on the host, and those from and to O(addresses).
+        What a balancer tells its neighbours of O(virtual_address) is dropped, too, or it would take the address from
+        whoever has it. That needs Linux 5.16.
     type: str
     choices: [kill, hang, cut]
     required: true
@@ -46,6 +48,14 @@ options:
     type: list
     elements: str
     default: []
+  virtual_address:
+    description: IPv4 address that the host may have and must not announce; for V(cut) of a balancer.
+    type: str
+    default: ""
+  interface:
+    description: Where it would announce O(virtual_address).
+    type: str
+    default: ""
   ssh_port:
     description: Port of ssh, which is never cut.
     type: int
@@ -59,6 +69,13 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: A balancer is cut off
+  zerospof.temporal.drill_fault:
+    fault: cut
+    addresses: [192.0.2.11]
+    virtual_address: 192.0.2.10
+    interface: eth0
+
 - name: The services hang
   zerospof.temporal.drill_fault:
     fault: hang
@@ -119,12 +136,11 @@ def has_rules(module: AnsibleModule) -> bool:
 
 
 def end(module: AnsibleModule) -> None:
-    """End the fault and the timer."""
-    if module.params["fault"] == "hang":
-        module.run_command(_drill.ending("hang", module.params["units"]), check_rc=True)
-    elif has_rules(module):
-        module.run_command(_drill.ending("cut", []), check_rc=True)
+    """End the fault and the timer, and leave no trace."""
+    if ending := _drill.ending(module.params["fault"], module.params["units"]):
+        module.run_command(ending, check_rc=True)
     module.run_command(["systemctl", "stop", f"{TIMER}.timer"])
+    RECORD.unlink(missing_ok=True)
 
 
 def make(module: AnsibleModule) -> None:
@@ -139,11 +155,16 @@ def make(module: AnsibleModule) -> None:
         module.run_command([*timer, "--timer-property=AccuracySec=1s", *ending], check_rc=True)
     RECORD.write_text(module.jsonify(before), encoding="utf-8")
     if fault == "cut":
-        rules = _drill.cut_rules(module.params["addresses"], module.params["ssh_port"])
-        module.run_command(["nft", "--file", "-"], data=rules, check_rc=True)
+        rules = _drill.cut_rules(
+            *(module.params[name] for name in ("addresses", "ssh_port", "virtual_address", "interface"))
+        )
+        code, _, reason = module.run_command(["nft", "--file", "-"], data=rules)
     else:
         signal = {"kill": "SIGKILL", "hang": "SIGSTOP"}[fault]
-        module.run_command(["systemctl", "kill", f"--signal={signal}", *units], check_rc=True)
+        code, _, reason = module.run_command(["systemctl", "kill", f"--signal={signal}", *units])
+    if code != 0:
+        end(module)
+        module.fail_json(msg=f"{fault} did not happen: {reason.strip()}")
     for _ in range(ATTEMPTS):
         if not (left := spared(module, before)):
             return
@@ -160,6 +181,8 @@ def main() -> None:
             "fault": {"type": "str", "choices": ["kill", "hang", "cut"], "required": True},
             "units": {"type": "list", "elements": "str", "default": []},
             "addresses": {"type": "list", "elements": "str", "default": []},
+            "virtual_address": {"type": "str", "default": ""},
+            "interface": {"type": "str", "default": ""},
             "ssh_port": {"type": "int", "default": 22},
             "deadline_seconds": {"type": "int", "default": 120},
         },
@@ -168,6 +191,8 @@ def main() -> None:
     wanted = {"kill": "units", "hang": "units", "cut": "addresses"}[module.params["fault"]]
     if not module.params[wanted]:
         module.fail_json(msg=f"{module.params['fault']} needs {wanted}")
+    if module.params["virtual_address"] and not module.params["interface"]:
+        module.fail_json(msg=f"where {module.params['virtual_address']} would be announced is not known: set interface")
     if module.params["state"] == "present":
         if not module.check_mode:
             make(module)
@@ -179,7 +204,6 @@ def main() -> None:
         module.exit_json(changed=True, at=time.time())
     early = spared(module, module.from_json(RECORD.read_text(encoding="utf-8")))
     end(module)
-    RECORD.unlink(missing_ok=True)
     if early:
         module.fail_json(msg=f"{module.params['fault']} was over before it was to end, for {', '.join(early)}")
     module.exit_json(changed=True, at=time.time())

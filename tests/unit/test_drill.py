@@ -200,12 +200,29 @@ def test_a_cut_leaves_ssh_and_what_the_victims_say_to_each_other() -> None:
         "tcp sport 2222",
     ]
     assert rules.count("policy drop") == 2
+    # Of an earlier drill, if it has announcements.
+    assert rules.endswith("table netdev zerospof_drill\ndelete table netdev zerospof_drill\n")
+
+
+def test_a_balancer_that_is_cut_off_tells_nobody_that_it_has_the_virtual_address() -> None:
+    """It would: who hears none of the others takes the address."""
+    rules = _drill.cut_rules(["10.0.0.1"], 22, "10.0.0.9", "eth0.7")
+    _, _, announced = rules.partition("\ntable netdev zerospof_drill {\n")
+    assert re.findall(r"^    (.*)$", announced, re.MULTILINE) == [
+        'type filter hook egress device "eth0.7" priority 0; policy accept;',
+        "arp saddr ip 10.0.0.9 drop",
+    ]
 
 
 def test_every_fault_that_does_not_end_by_itself_has_an_end() -> None:
     assert _drill.ending("kill", ["a.service"]) == []
     assert _drill.ending("hang", ["a.service"]) == ["systemctl", "kill", "--signal=SIGCONT", "a.service"]
-    assert _drill.ending("cut", []) == ["nft", "delete", "table", "inet", "zerospof_drill"]
+    program, *rules = _drill.ending("cut", [])
+    made = re.findall(r"^table (\w+ \w+) \{", _drill.cut_rules(["10.0.0.1"], 22, "10.0.0.9", "eth0"), re.MULTILINE)
+    assert program == "nft"
+    assert made == ["inet zerospof_drill", "netdev zerospof_drill"]
+    # Of which it does not know whether they are there.
+    assert rules == ["; ".join(f"table {name}; delete table {name}" for name in made)]
     assert set(_drill.FAULTS) == {"kill", "hang", "cut"}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _drill
 from ansible_collections.zerospof.temporal.plugins.modules import drill_fault
 
 
@@ -24,19 +25,24 @@ class Host:
             "fault": fault,
             "units": [] if fault == "cut" else ["a.service"],
             "addresses": ["192.0.2.1"] if fault == "cut" else [],
+            "virtual_address": "192.0.2.10" if fault == "cut" else "",
+            "interface": "eth0" if fault == "cut" else "",
             "ssh_port": 22,
             "deadline_seconds": 90,
         } | params
         self.ran: list[list[str]] = []
         self.number, self.state, self.has_rules = "17", "S", False
-        self.obeys = True
+        self.obeys, self.refuses, self.rules = True, "", ""
 
     def run_command(self, words: list[str], data: str = "", check_rc: bool = False) -> tuple[int, str, str]:
         """Do what it says, unless the host does not obey."""
         self.ran.append(words)
         if words[:2] == ["nft", "list"]:
             return (0 if self.has_rules else 1), "", ""
+        if self.refuses and self.refuses in words:
+            return 1, "", "no such thing\n"
         if self.obeys:
+            self.rules += data
             if "--signal=SIGSTOP" in words:
                 self.state = "T"
             elif "--signal=SIGCONT" in words and words[0] == "systemctl":
@@ -81,7 +87,7 @@ def host(hosts: list[Host], fault: str, **params: object) -> Host:
     ("fault", "made", "end"),
     [
         ("hang", "systemctl kill --signal=SIGSTOP a.service", "systemctl kill --signal=SIGCONT a.service"),
-        ("cut", "nft --file -", "nft delete table inet zerospof_drill"),
+        ("cut", "nft --file -", " ".join(_drill.ending("cut", []))),
     ],
 )
 def test_the_timer_that_ends_a_fault_is_there_before_the_fault(
@@ -110,6 +116,22 @@ def test_a_fault_that_did_not_happen_is_an_error_and_leaves_no_timer(here: list[
     with pytest.raises(Failed, match=f"{fault} did not happen to (a.service|the rules of nftables)"):
         drill_fault.make(module)
     assert module.said[-1] == "systemctl stop zerospof-drill.timer"
+
+
+@pytest.mark.parametrize(("fault", "command"), [("hang", "--signal=SIGSTOP"), ("cut", "--file")])
+def test_a_fault_that_cannot_be_made_leaves_nothing(here: list[Host], fault: str, command: str) -> None:
+    module = host(here, fault)
+    module.refuses = command
+    with pytest.raises(Failed, match=f"{fault} did not happen: no such thing$"):
+        drill_fault.make(module)
+    assert module.said[-2:] == [" ".join(_drill.ending(fault, ["a.service"])), "systemctl stop zerospof-drill.timer"]
+    assert not drill_fault.RECORD.exists()
+
+
+def test_a_balancer_that_is_cut_off_does_not_announce_the_virtual_address(here: list[Host]) -> None:
+    module = host(here, "cut")
+    drill_fault.make(module)
+    assert module.rules == _drill.cut_rules(["192.0.2.1"], 22, "192.0.2.10", "eth0")
 
 
 @pytest.mark.parametrize("number", ["0", ""])
