@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _rolling, _spof, _topology
+from ansible_collections.zerospof.temporal.plugins.module_utils import (
+    _calls,
+    _disk,
+    _expiry,
+    _rolling,
+    _spof,
+    _topology,
+    _units,
+)
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 from ansible_collections.zerospof.temporal.plugins.module_utils._timeline import timeline
 
@@ -35,12 +43,17 @@ HARM = ("lost", "duplicated", "stuck", "wrong", "unseen")
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person asked for; ``tiers`` narrows what is killed or hangs."""
+    """What the person asked for; ``tiers`` narrows what is killed or hangs.
+
+    ``certificate_days`` and ``disk_free_percent`` are those of a rolling restart.
+    """
 
     fault: str = ""
     victims: tuple[str, ...] = ()
     tiers: tuple[str, ...] = ()
     seconds: int = DEFAULT
+    certificate_days: int = 0
+    disk_free_percent: float = 0.0
 
 
 def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
@@ -63,7 +76,14 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
         problems.append("drill_tiers: a host is cut off as a whole; leave this out")
     if not (text.isdecimal() and SHORTEST <= int(text) <= LONGEST):
         problems.append(f"drill_seconds: {text} is not between {SHORTEST} and {LONGEST}")
-    return Wishes(fault, victims, tiers, int(text) if text.isdecimal() else DEFAULT), problems
+    return Wishes(
+        fault,
+        victims,
+        tiers,
+        int(text) if text.isdecimal() else DEFAULT,
+        int(wishes.get("certificate_days", 0)),
+        float(wishes.get("disk_free_percent", 0)),
+    ), problems
 
 
 def _holders(part: str, groups: _topology.Groups, states: _rolling.States, tiers: _topology.Tiers | None) -> list[str]:
@@ -102,7 +122,7 @@ def _hosts(
     return list(dict.fromkeys(found)), problems
 
 
-def _units(host: str, states: _rolling.States, tiers: Sequence[str]) -> list[str]:
+def _units_of(host: str, states: _rolling.States, tiers: Sequence[str]) -> list[str]:
     """Return the units of ``host`` that are hit: of ``tiers``, or all that restarts are about."""
     patterns = [pattern for tier in tiers or _rolling.UNITS for pattern in _rolling.UNITS.get(tier, ())]
     units = [unit["name"] for unit in states[host]["units"]]
@@ -120,6 +140,28 @@ def _unwell(states: _rolling.States) -> list[str]:
             problems.append(
                 f"{host}: a restart of {', '.join(state['interrupted'])} was interrupted; rolling_restart.yml ends it"
             )
+    return problems
+
+
+def _unready(asked: Wishes, hit: Mapping[str, Sequence[str]], states: _rolling.States) -> list[str]:
+    """Return why what is ``hit``, units by their host, or what it needs would not come back as it was."""
+    problems = []
+    # What is cut off goes on; what is killed starts again, and so does what hangs and has a guard.
+    if asked.fault != "cut":
+        problems += [
+            f"{host}: {unit['name']} waits for a restart, which this would be ({'; '.join(unit['reasons'])}); run"
+            " rolling_restart.yml"
+            for host, names in hit.items()
+            for unit in states[host]["units"]
+            if unit["name"] in names and unit["state"] == _units.PENDING and unit["reasons"] != [_rolling.NOT_RUNNING]
+        ]
+    problems += _expiry.certificate_problems(
+        {host: state["certificates"] for host, state in states.items()}, asked.certificate_days, authorities=False
+    )
+    of_databases = {unit for tier in _rolling.DATABASES for unit in _rolling.UNITS[tier]}
+    if of_databases.intersection(unit for names in hit.values() for unit in names):
+        disks = {host: state["disks"] for host, state in states.items()}
+        problems += _disk.disk_problems(disks, asked.disk_free_percent)
     return problems
 
 
@@ -147,7 +189,8 @@ def drill_plan(
     if silent := [host for host in known if host not in states]:
         problems.append(f"{', '.join(silent)}: nobody asked how they are; run this without --limit")
     problems += _unwell(states)
-    hit = {host: _units(host, states, asked.tiers) for host in victims if host in states}
+    hit = {host: _units_of(host, states, asked.tiers) for host in victims if host in states}
+    problems += _unready(asked, hit, states)
     if asked.fault != "cut":
         problems += [
             f"{host}: has no service of {', '.join(asked.tiers) or 'any tier'}" for host in hit if not hit[host]

@@ -172,6 +172,51 @@ def test_nobody_is_hit_while_something_is_the_matter_already() -> None:
     ]
 
 
+CHANGED = "/etc/temporal/server.yaml changed"
+
+
+@pytest.mark.parametrize(("fault", "is_refused"), [("kill", True), ("hang", True), ("cut", False)])
+def test_what_starts_again_starts_with_what_it_had(fault: str, is_refused: bool) -> None:
+    """What is cut off goes on running."""
+    states = states_of(groups_of("ha_postgresql"))
+    for host in ("temporal-a", "temporal-b"):
+        states[host]["units"][2] |= {"state": "pending", "reasons": [CHANGED]}
+    sentence = f"temporal-b: temporal-history.service waits for a restart, which this would be ({CHANGED}); run"
+    problems = plan(states=states, fault=fault, victims="temporal-b")["problems"]
+    assert problems == ([f"{sentence} rolling_restart.yml"] if is_refused else [])
+    narrowed = plan(states=states, fault=fault, victims="temporal-b", tiers="temporal_ui" if is_refused else "")
+    assert narrowed["problems"] == []
+
+
+def test_nobody_is_hit_while_a_certificate_of_the_cluster_ends_soon() -> None:
+    states = states_of(groups_of("ha_postgresql"))
+    states["worker-a"]["certificates"] = [{"path": "/etc/x.crt", "days": 3, "trusts": []}]
+    assert plan(states=states, fault="cut", victims="lb-a", certificate_days=30)["problems"] == [
+        "worker-a: /etc/x.crt ends in 3 days; run rotate_certificates.yml"
+    ]
+    assert plan(states=states, fault="cut", victims="lb-a", certificate_days=3)["problems"] == []
+
+
+@pytest.mark.parametrize("fault", ["cut", "hang", "kill"])
+def test_no_database_is_hit_while_one_has_too_little_room(fault: str) -> None:
+    states = states_of(groups_of("ha_postgresql"))
+    states["db-c"]["disks"] = [{"directory": "/var/lib/etcd", "free_percent": 9.0, "free_bytes": 2**30}]
+    problems = plan(states=states, fault=fault, victims="db-a", disk_free_percent=20)["problems"]
+    assert len(problems) == 1
+    assert problems[0].startswith("db-c: the disk of /var/lib/etcd has 9.0 % free")
+    assert plan(states=states, fault=fault, victims="temporal-a", disk_free_percent=20)["problems"] == []
+
+
+def test_a_drill_asks_of_certificates_and_disks_what_a_rolling_restart_asks() -> None:
+    drill, rolling = (
+        yaml.safe_load((ROOT / f"playbooks/vars/{name}.yml").read_text(encoding="utf-8"))[f"{wishes}_wishes"]
+        for name, wishes in (("failover_drill", "drill"), ("rolling", "rolling"))
+    )
+    assert drill["disk_free_percent"] == rolling["disk_free_percent"]
+    assert "certificate_least_days" in drill["certificate_days"]
+    assert "certificate_least_days" in rolling["certificate_days"]
+
+
 def test_a_host_that_nobody_asked_may_be_the_one_that_is_needed() -> None:
     states = states_of(groups_of("ha_postgresql"))
     del states["db-c"]
