@@ -43,7 +43,7 @@ HARM = ("lost", "duplicated", "stuck", "wrong", "unseen")
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person asked for; ``tiers`` narrows what is killed or hangs.
+    """What the person asked for; ``tiers`` narrows what is killed or hangs, workflows are started in ``namespace``.
 
     ``certificate_days`` and ``disk_free_percent`` are those of a rolling restart.
     """
@@ -52,6 +52,7 @@ class Wishes:
     victims: tuple[str, ...] = ()
     tiers: tuple[str, ...] = ()
     seconds: int = DEFAULT
+    namespace: str = ""
     certificate_days: int = 0
     disk_free_percent: float = 0.0
 
@@ -62,8 +63,11 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
     victims = tuple(_rolling.names(wishes.get("victims") or (), "drill_victims", "temporal-b"))
     tiers = tuple(_rolling.names(wishes.get("tiers") or (), "drill_tiers"))
     text = str(wishes.get("seconds") or DEFAULT).strip()
+    known = list(wishes.get("namespaces", ()))
+    namespace = str(wishes.get("namespace") or (known[0] if known else ""))
     problems = [
-        f"drill_{name}: is no wish of a drill; it knows drill_fault, drill_victims, drill_tiers and drill_seconds"
+        f"drill_{name}: is no wish of a drill; it knows drill_fault, drill_victims, drill_tiers, drill_seconds,"
+        " drill_namespace and drill_directory"
         for name in wishes.get("misspelt", ())
     ]
     if fault not in FAULTS:
@@ -76,11 +80,16 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
         problems.append("drill_tiers: a host is cut off as a whole; leave this out")
     if not (text.isdecimal() and SHORTEST <= int(text) <= LONGEST):
         problems.append(f"drill_seconds: {text} is not between {SHORTEST} and {LONGEST}")
+    # Without one there would be a fault, and nobody who tells what clients saw of it.
+    if namespace not in known:
+        listed = ", ".join(known) or "none"
+        problems.append(f"drill_namespace: {namespace or 'nothing'} is not one of temporal_namespaces ({listed})")
     return Wishes(
         fault,
         victims,
         tiers,
         int(text) if text.isdecimal() else DEFAULT,
+        namespace,
         int(wishes.get("certificate_days", 0)),
         float(wishes.get("disk_free_percent", 0)),
     ), problems
@@ -176,8 +185,9 @@ def drill_plan(
 ) -> dict[str, Any]:
     """Return who is hit by what, for how long, and the problems with which nobody must be.
 
-    ``states`` are as for :func:`_rolling.rolling_plan`, of every host of the cluster. ``observer`` is the host from
-    which the load comes: a Temporal server that is not hit.
+    ``wishes`` has also the ``namespaces`` of the cluster, and in ``misspelt`` names that look like a wish. ``states``
+    are as for :func:`_rolling.rolling_plan`, of every host of the cluster. ``observer`` is the host from which the load
+    comes: a Temporal server that is not hit.
     """
     asked, problems = _understood(wishes)
     of_tiers = [host for tier in _rolling.UNITS for host in _topology.tier_hosts(tier, groups, tiers)]
@@ -212,6 +222,7 @@ def drill_plan(
         "victims": victims,
         "units": hit,
         "observer": watching[0] if watching else "",
+        "namespace": asked.namespace,
         "sentence": sentence_of(asked, victims),
         "problems": list(dict.fromkeys(problems)),
     }
@@ -228,7 +239,8 @@ def drill_text(plan: Mapping[str, Any]) -> str:
     lines = [f"{plan['sentence']}: {FAULTS.get(plan['fault'], 'no fault')}"]
     if plan["fault"] != "cut":
         lines += [f"   {host}: {', '.join(units)}" for host, units in plan["units"].items()]
-    lines.append(f"   {plan['observer'] or 'nobody'} starts workflows meanwhile, through the address that clients use")
+    who, where = plan["observer"] or "nobody", plan["namespace"] or "no namespace"
+    lines.append(f"   {who} starts workflows in {where} meanwhile, through the address that clients use")
     lines.append(f"   each host ends it by itself after {plan['deadline']} s, whatever becomes of this run")
     return "\n".join(lines)
 

@@ -179,6 +179,7 @@ class Stage:
             "victims": list(VICTIMS),
             "units": {host: ["temporal-history.service"] for host in VICTIMS},
             "observer": "temporal-a",
+            "namespace": "staging",
             "sentence": SENTENCE,
             "problems": [],
         }
@@ -203,4 +204,11 @@ def test_a_limit_does_not_skip_the_confirmation(stage: Stage, limit: str) -> Non
     code, said = stage.play("--limit", limit, drill_confirmation="yes")
     assert code != 0
     assert f"Nothing was done: 'yes' is not '{SENTENCE}'" in said
+    assert stage.done == []
+
+
+def test_nobody_is_hit_while_nobody_watches(stage: Stage) -> None:
+    code, said = stage.play(load="dies")
+    assert code != 0
+    assert "what clients see is not known: the stub died" in said
     assert stage.done == []

@@ -77,7 +77,8 @@ def plan(
     """Return the plan of a drill."""
     groups = groups_of(profile)
     known = {host: {} for host in groups["all"]} | (hostvars or {})
-    return _drill.drill_plan(groups, known, states or states_of(groups), wishes, profile, vip="10.77.0.10")
+    asked = {"namespaces": ["production", "staging"]} | wishes
+    return _drill.drill_plan(groups, known, states or states_of(groups), asked, profile, vip="10.77.0.10")
 
 
 def test_a_host_that_the_cluster_can_lose_may_hang() -> None:
@@ -150,15 +151,25 @@ def test_a_loss_that_is_not_survived_is_refused(profile: str, victims: str, word
         ({"fault": "hang", "victims": "lb-a", "seconds": "9"}, "drill_seconds: 9 is not between 10 and 600"),
         ({"fault": "hang", "victims": "lb-a", "seconds": "1h"}, "drill_seconds: 1h is not between"),
         ({"fault": "hang", "victims": "lb-a", "misspelt": ["second"]}, "drill_second: is no wish of a drill"),
+        ({"fault": "hang", "victims": "lb-a", "namespace": "stage"}, "stage is not one of temporal_namespaces (produ"),
+        ({"fault": "hang", "victims": "lb-a", "namespaces": []}, "nothing is not one of temporal_namespaces (none)"),
     ],
 )
 def test_a_wish_that_means_nothing_is_refused(wishes: dict[str, object], words: str) -> None:
     assert words in "; ".join(plan(**wishes)["problems"])
 
 
+def test_workflows_are_started_in_the_first_namespace_or_in_the_one_that_is_named() -> None:
+    assert plan(fault="hang", victims="lb-a")["namespace"] == "production"
+    named = plan(fault="hang", victims="lb-a", namespace="staging")
+    assert (named["namespace"], named["problems"]) == ("staging", [])
+    assert "temporal-a starts workflows in staging meanwhile" in _drill.drill_text(named)
+
+
 def test_a_zone_without_hosts_of_the_cluster_hits_nobody() -> None:
     groups = groups_of("ha_postgresql") | {"az_d": ["elsewhere"]}
-    made = _drill.drill_plan(groups, {}, states_of(groups), {"fault": "cut", "victims": "az_d"}, "ha_postgresql", "x")
+    wishes = {"fault": "cut", "victims": "az_d", "namespaces": ["production"]}
+    made = _drill.drill_plan(groups, {}, states_of(groups), wishes, "ha_postgresql", "x")
     assert made["problems"] == ["drill_victims: nobody would be hit"]
 
 
