@@ -96,6 +96,7 @@ at:
 """
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -108,9 +109,9 @@ RECORD = Path("/run/zerospof-drill.json")
 ATTEMPTS, PAUSE_SECONDS = 10, 0.5
 
 
-def processes(module: AnsibleModule) -> dict[str, str]:
+def processes(module: AnsibleModule, units: Iterable[str]) -> dict[str, str]:
     """Return the main process of each unit; ``0`` for one that does not run."""
-    found = {unit: _systemd.main_process(module, unit).name for unit in module.params["units"]}
+    found = {unit: _systemd.main_process(module, unit).name for unit in units}
     return {unit: number if number.isdigit() else "0" for unit, number in found.items()}
 
 
@@ -126,7 +127,7 @@ def spared(module: AnsibleModule, before: dict[str, str]) -> list[str]:
     """Return what the fault is not on: units, or the rules that are not in force."""
     if module.params["fault"] == "cut":
         return [] if has_rules(module) else ["the rules of nftables"]
-    now = {unit: (number, state_of(before[unit])) for unit, number in processes(module).items()}
+    now = {unit: (number, state_of(before[unit])) for unit, number in processes(module, before).items()}
     return _drill.spared(module.params["fault"], before, now)
 
 
@@ -146,12 +147,15 @@ def end(module: AnsibleModule) -> None:
 def make(module: AnsibleModule) -> None:
     """Make the fault and see that it is there."""
     fault, units = module.params["fault"], module.params["units"]
-    before = processes(module)
+    if module.run_command(["systemctl", "is-active", "--quiet", f"{TIMER}.timer"])[0] == 0:
+        module.fail_json(msg=f"there is a fault on this host already, which {TIMER}.timer ends")
+    # Of a fault that nobody but its timer has ended.
+    RECORD.unlink(missing_ok=True)
+    before = processes(module, units)
     if absent := [unit for unit, number in before.items() if number == "0"]:
         module.fail_json(msg=f"{', '.join(absent)}: does not run, so nothing would happen to it")
     if ending := _drill.ending(fault, units):
         timer = ["systemd-run", "--collect", f"--unit={TIMER}", f"--on-active={module.params['deadline_seconds']}"]
-        # One of the same name means that there is a fault already.
         module.run_command([*timer, "--timer-property=AccuracySec=1s", *ending], check_rc=True)
     RECORD.write_text(module.jsonify(before), encoding="utf-8")
     if fault == "cut":

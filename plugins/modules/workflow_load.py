@@ -14,7 +14,8 @@ description:
   - Three clients, each with a connection of its own, start a workflow with one activity at a steady rate. One is told
     what the collection documents (it retries for up to 60 s, and asks again what nobody knows the end of), one nothing,
     and one never to retry. A worker inside of this module serves them through the same address.
-  - When the time is up and everything is quiet, asks the cluster what became of each workflow.
+  - When the time is up and everything is quiet, asks the cluster what became of each workflow. One that has not ended
+    after an hour is ended by the cluster.
   - Meant to run beside a fault, with C(async).
 attributes:
   check_mode:
@@ -120,6 +121,7 @@ from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _
 
 try:
     from ansible_collections.zerospof.temporal.plugins.module_utils import _probe_workflow
+    from google.protobuf.duration_pb2 import Duration
     from temporalio.api.common.v1 import Payloads, WorkflowType
     from temporalio.api.taskqueue.v1 import TaskQueue
     from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, StartWorkflowExecutionRequest
@@ -131,6 +133,8 @@ except ImportError:  # main ends with _frontend.require_library before anything 
 
 # A single attempt has the time in which the SDK gives up.
 ATTEMPT_SECONDS = 10
+# A workflow that nobody serves any more, as when this module is killed, does not stay open.
+LIFE_SECONDS = 3600
 AT_ONCE = 8
 WORKFLOW = "zerospof_probe"
 SHORT = {_calls.PATIENT: "patient", _calls.RETRYING: "sdk", _calls.SINGLE: "single"}
@@ -157,6 +161,7 @@ async def start(client: Client, flavour: str, name: str, task_queue: str) -> _ca
         task_queue=TaskQueue(name=task_queue),
         input=Payloads(payloads=await client.data_converter.encode([name])),
         request_id=str(uuid.uuid4()),
+        workflow_execution_timeout=Duration(seconds=LIFE_SECONDS),
     )
     retries, began, error = flavour != _calls.SINGLE, time.time(), ""
     limit = {} if retries else {"timeout": timedelta(seconds=ATTEMPT_SECONDS)}

@@ -111,6 +111,11 @@ class Stage:
         log = self.place / "log"
         return log.read_text().split() if log.exists() else []
 
+    @property
+    def left_behind(self) -> list[str]:
+        """The files of what ran beside the playbook."""
+        return [path.name for path in (self.place / "async").glob("*")]
+
     def files(self, suffix: str) -> list[Path]:
         """The reports with this suffix."""
         return sorted((self.place / "reports").rglob(f"*{suffix}"))
@@ -210,5 +215,6 @@ def test_a_limit_does_not_skip_the_confirmation(stage: Stage, limit: str) -> Non
 def test_nobody_is_hit_while_nobody_watches(stage: Stage) -> None:
     code, said = stage.play(load="dies")
     assert code != 0
-    assert "what clients see is not known: the stub died" in said
+    assert "Nothing was done, as nobody watches: what clients see is not known: the stub died" in said
     assert stage.done == []
+    assert stage.left_behind == []

@@ -31,7 +31,7 @@ class Host:
             "deadline_seconds": 90,
         } | params
         self.ran: list[list[str]] = []
-        self.number, self.state, self.has_rules = "17", "S", False
+        self.number, self.state, self.has_rules, self.has_timer = "17", "S", False, False
         self.obeys, self.refuses, self.rules = True, "", ""
 
     def run_command(self, words: list[str], data: str = "", check_rc: bool = False) -> tuple[int, str, str]:
@@ -39,6 +39,8 @@ class Host:
         self.ran.append(words)
         if words[:2] == ["nft", "list"]:
             return (0 if self.has_rules else 1), "", ""
+        if words[:2] == ["systemctl", "is-active"]:
+            return (0 if self.has_timer else 3), "", ""
         if self.refuses and self.refuses in words:
             return 1, "", "no such thing\n"
         if self.obeys:
@@ -62,8 +64,8 @@ class Host:
 
     @property
     def said(self) -> list[str]:
-        """The commands that change something, by their beginnings."""
-        return [" ".join(words) for words in self.ran if words[:2] != ["nft", "list"]]
+        """The commands that change something."""
+        return [" ".join(words) for words in self.ran if words[1] not in ("list", "is-active")]
 
 
 @pytest.fixture(autouse=True)
@@ -140,8 +142,32 @@ def test_what_does_not_run_is_not_hit(here: list[Host], number: str) -> None:
     module.number = number
     with pytest.raises(Failed, match=r"a\.service: does not run"):
         drill_fault.make(module)
-    assert module.ran == []
+    assert module.said == []
     assert not drill_fault.RECORD.exists()
+
+
+def test_what_is_left_of_a_fault_that_its_timer_ended_is_not_of_the_next_one(here: list[Host]) -> None:
+    drill_fault.RECORD.write_text('{"b.service": "9"}')
+    module = host(here, "hang")
+    module.number = "0"
+    with pytest.raises(Failed, match=r"a\.service: does not run"):
+        drill_fault.make(module)
+    assert not drill_fault.RECORD.exists()
+
+
+def test_what_a_fault_spared_is_asked_of_what_it_was_made_on(here: list[Host]) -> None:
+    """Whoever ends it may not know that."""
+    assert drill_fault.spared(host(here, "hang", units=["a.service"]), {"b.service": "17"}) == ["b.service"]
+
+
+def test_there_is_one_fault_at_a_time(here: list[Host]) -> None:
+    drill_fault.RECORD.write_text('{"b.service": "9"}')
+    module = host(here, "hang")
+    module.has_timer = True
+    with pytest.raises(Failed, match=r"there is a fault on this host already, which zerospof-drill\.timer ends"):
+        drill_fault.make(module)
+    assert module.said == []
+    assert drill_fault.RECORD.exists()
 
 
 @pytest.mark.parametrize(("number", "state", "spared"), [("17", "T", []), ("18", "S", []), ("17", "S", ["a.service"])])
