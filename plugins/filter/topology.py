@@ -108,6 +108,8 @@ class FilterModule:
             "rolling_host": _rolling.rolling_host,
             "drill_plan": _drill.drill_plan,
             "drill_text": _drill.drill_text,
+            "drill_course": _drill.drill_course,
+            "drill_course_text": _drill.drill_course_text,
             "drill_groups": _drill.drill_groups,
             "drill_result": _drill.drill_result,
             "drill_report": _drill.drill_report,

@@ -90,7 +90,7 @@ def summary(calls: Sequence[Call], fault_at: float, kinds: Sequence[str] = ("sta
         "calls": len(asked),
         "errors": dict(errors(asked).most_common()),
         "longest_gap": round(ended - began, 2),
-        "gap_from": round(began - fault_at, 2),
+        "gap_from": round(began - fault_at, 2) if counted else 0.0,
         "gap_before": round(quiet[1] - quiet[0], 2),
         "slowest": round(max((call.ended - call.began for call in counted if call.ended is not None), default=0.0), 2),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -39,6 +40,8 @@ GRACE_SECONDS = 60
 SCHEMA_VERSION = 1
 TABLE = "zerospof_drill"
 HARM = ("lost", "duplicated", "stuck", "wrong", "unseen")
+# Counted like these: what of the drill itself is not as planned, so that it shows nothing.
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -309,6 +312,56 @@ def spared(fault: str, before: Mapping[str, str], now: Mapping[str, tuple[str, s
     ]
 
 
+def drill_course(plan: Mapping[str, Any], hostvars: _topology.HostVars, now: float) -> dict[str, Any]:
+    """Return what became of the fault.
+
+    ``hostvars``: what :mod:`drill_fault` said of each victim, as ``__drill_made`` and ``__drill_over``. ``now`` and the
+    results ``began``, when the last victim was hit, and ``ended``, when the first was well again, are seconds since the
+    epoch; ``started`` is the former in ISO 8601. ``problems``: what is not as planned. ``suffering``: victims of which
+    nobody knows that they are well again.
+    """
+    made = {host: hostvars[host].get("__drill_made") or {} for host in plan["victims"]}
+    over = {host: hostvars[host].get("__drill_over") or {} for host in plan["victims"]}
+    began = max((float(told["at"]) for told in made.values() if "at" in told), default=now)
+    ended = min((float(told["at"]) for told in over.values() if "at" in told), default=now)
+    problems, suffering = [], []
+    for host in plan["victims"]:
+        hit = "at" in made[host]
+        if not hit:
+            problems.append(f"{host}: the fault was not made: {_said(made[host])}")
+        if "at" not in over[host]:
+            suffering.append(host)
+            problems.append(f"{host}: nobody has seen that it is well again: {_said(over[host])}")
+            if plan["fault"] != "kill":
+                latest = float(made[host].get("at", now)) + plan["deadline"]
+                problems[-1] += f"; its own timer ends the fault by {_utc(latest):%H:%M:%S} UTC"
+        elif over[host].get("failed"):
+            problems.append(f"{host}: {_said(over[host])}")
+        elif hit and plan["fault"] != "kill" and not over[host].get("changed"):
+            problems.append(f"{host}: the fault was over before it was to end")
+    return {
+        "began": began,
+        "ended": max(began, ended),
+        "started": f"{_utc(began):%Y-%m-%dT%H:%M:%SZ}",
+        "problems": problems,
+        "suffering": suffering,
+    }
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    """Return why a module did not do its work."""
+    return str(told.get("msg") or "nobody knows why").strip()
+
+
+def _utc(moment: float) -> datetime:
+    return datetime.fromtimestamp(moment, UTC)
+
+
+def drill_course_text(course: Mapping[str, Any]) -> str:
+    """Return what became of a fault for people."""
+    return "\n".join([*course["problems"], *([] if course["suffering"] else ["Nobody suffers any more."])])
+
+
 def harm_of(
     started: Sequence[str], seen: Mapping[str, Mapping[str, Any]], visible: int | None
 ) -> tuple[dict[str, int], list[str]]:
@@ -339,37 +392,50 @@ def harm_of(
 
 
 def _calls_of(load: Mapping[str, Any]) -> list[_calls.Call]:
-    return [_calls.Call(**call) for call in load["calls"]]
+    return [_calls.Call(**call) for call in load.get("calls", ())]
+
+
+def _unfinished(load: Mapping[str, Any], course: Mapping[str, Any], is_whole: bool) -> list[str]:
+    """Return why a drill shows less than it was to show."""
+    problems = list(course["problems"])
+    if "calls" not in load:
+        problems.append(f"clients have told nothing: {_said(load)}")
+    if not is_whole:
+        problems.append("nobody knows whether the cluster is whole again")
+    return problems
 
 
 def drill_result(
     plan: Mapping[str, Any],
     load: Mapping[str, Any],
-    times: Mapping[str, Any],
+    course: Mapping[str, Any],
     versions: Mapping[str, str],
     hosts: int,
+    is_whole: bool,
 ) -> dict[str, Any]:
     """Return what the drill showed, in the schema of the result files of the chaos suite.
 
-    ``load``: what :mod:`workflow_load` returned. ``times``: when the drill ``started`` (ISO 8601, UTC), and when the
-    fault ``began`` and ``ended``, in seconds since the epoch.
+    ``load``: what :mod:`workflow_load` returned, or with which ``msg`` it failed. ``course``: what became of the fault,
+    as :func:`drill_course` returns it. ``is_whole``: every gate let pass since.
     """
     calls = _calls_of(load)
-    began, ended = float(times["began"]), float(times["ended"])
+    began, ended = float(course["began"]), float(course["ended"])
     clients = {name: _calls.summary([call for call in calls if call.flavour == name], began) for name in _calls.CLIENTS}
+    unfinished = _unfinished(load, course, is_whole)
+    problems = [f"{UNFINISHED}: {problem}" for problem in unfinished] + list(load.get("problems", ()))
     return {
         "case": f"drill-{plan['fault']}",
         "profile": plan["profile"],
-        "started": times["started"],
+        "started": course["started"],
         "command": plan["sentence"],
         "victims": list(plan["victims"]),
         "held_seconds": round(ended - began, 1),
-        "per_second": float(load["per_second"]),
+        "per_second": float(load.get("per_second", 0)),
         "clients": clients,
         "starts": sum(call.acked for call in calls),
         "signals": 0,
-        "found": dict(load["found"]),
-        "problems": list(load["problems"])[:20],
+        "found": dict(load.get("found") or dict.fromkeys(HARM, 0)) | {UNFINISHED: len(unfinished)},
+        "problems": problems[:20],
         "hosts": hosts,
         "machine": "machines of their own",
         "busy_percent": None,
@@ -379,36 +445,45 @@ def drill_result(
     }
 
 
-def drill_chart(load: Mapping[str, Any], times: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+def drill_chart(load: Mapping[str, Any], course: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     """Return the load of a drill as an SVG document."""
-    marks = [_calls.Mark(float(times["began"]), plan["sentence"]), _calls.Mark(float(times["ended"]), "ended")]
+    marks = [_calls.Mark(float(course["began"]), plan["sentence"]), _calls.Mark(float(course["ended"]), "ended")]
     return timeline(_calls_of(load), marks)
+
+
+def _harm(result: Mapping[str, Any]) -> list[str]:
+    """Return how often each thing happened to workflows that must not."""
+    return [f"{kind} {count}" for kind, count in result["found"].items() if count and kind != UNFINISHED]
 
 
 def drill_report(result: Mapping[str, Any]) -> str:
     """Return what a drill showed for people."""
     lines = [f"{result['command']}; it lasted {result['held_seconds']:g} s"]
     for name, client in result["clients"].items():
+        if not client["calls"]:
+            lines.append(f"   {name:<22} no start")
+            continue
         kinds = ", ".join(f"{count} x {kind}" for kind, count in client["errors"].items()) or "no error"
         since = f"{client['gap_from']:+.1f} s from the fault"
         lines.append(
             f"   {name:<22} {counted(client['calls'], 'start')}, longest gap {client['longest_gap']:.1f} s ({since}),"
             f" {client['gap_before']:.1f} s before it; {kinds}"
         )
-    harm = ", ".join(f"{kind} {count}" for kind, count in result["found"].items() if count)
+    harm = ", ".join(_harm(result))
     lines.append(f"   of {counted(result['starts'], 'acknowledged start')}: {harm or 'nothing lost, everything once'}")
     return "\n".join([*lines, *(f"   {problem}" for problem in result["problems"])])
 
 
 def drill_failures(result: Mapping[str, Any]) -> list[str]:
     """Return why a drill was not passed; empty when it was."""
-    found = [f"{kind} {count}" for kind, count in result["found"].items() if count]
+    of_itself = [problem for problem in result["problems"] if problem.startswith(f"{UNFINISHED}: ")]
+    found = _harm(result)
     failed = sum(result["clients"][_calls.PATIENT]["errors"].values())
     if failed:
         found.append(f"{counted(failed, 'call')} failed with the collection's settings")
     if result["clients"][_calls.PATIENT]["calls"] == 0:
         found.append("nobody started a workflow")
-    return found
+    return of_itself + found
 
 
 def as_rows(calls: Sequence[_calls.Call]) -> list[dict[str, Any]]:

@@ -90,8 +90,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 at:
-  description: When the fault was there, or was over; seconds since the epoch.
-  returned: success
+  description: When the fault was there, or was over, even if it was over too early; seconds since the epoch.
+  returned: when the fault is as O(state) says
   type: float
 """
 
@@ -209,7 +209,8 @@ def main() -> None:
     early = spared(module, module.from_json(RECORD.read_text(encoding="utf-8")))
     end(module)
     if early:
-        module.fail_json(msg=f"{module.params['fault']} was over before it was to end, for {', '.join(early)}")
+        text = f"{module.params['fault']} was over before it was to end, for {', '.join(early)}"
+        module.fail_json(msg=text, at=time.time())
     module.exit_json(changed=True, at=time.time())
 
 

@@ -218,3 +218,44 @@ def test_nobody_is_hit_while_nobody_watches(stage: Stage) -> None:
     assert "Nothing was done, as nobody watches: what clients see is not known: the stub died" in said
     assert stage.done == []
     assert stage.left_behind == []
+
+
+def read(stage: Stage) -> dict[str, Any]:
+    """Return the one report that there is."""
+    [file] = stage.files(".json")
+    assert file.with_suffix(".svg").read_text().startswith("<svg")
+    return json.loads(file.read_text())
+
+
+def test_a_drill_that_is_passed_is_written_down_as_such(stage: Stage) -> None:
+    code, said = stage.play("--limit", "all")
+    assert code == 0
+    assert "Nobody suffers any more." in said
+    assert stage.done == ["present", "present", "absent", "absent"]
+    assert stage.left_behind == []
+    result = read(stage)
+    assert not any(result["found"].values())
+    assert result["starts"] > 0
+    assert result["held_seconds"] >= 1
+
+
+def test_a_drill_after_which_the_cluster_is_not_whole_is_written_down_and_not_passed(stage: Stage) -> None:
+    code, said = stage.play(health="unwell")
+    assert code != 0
+    assert "everything once unfinished: nobody knows whether the cluster is whole again" in said
+    result = read(stage)
+    assert result["problems"] == ["unfinished: nobody knows whether the cluster is whole again"]
+    assert result["starts"] > 0
+
+
+def test_a_victim_that_is_out_of_reach_is_named_and_the_others_are_well_again(stage: Stage) -> None:
+    code, said = stage.play(gone="temporal-c")
+    assert code != 0
+    assert "temporal-c: nobody has seen that it is well again: " in said
+    assert "Nobody suffers any more" not in said
+    assert stage.done == ["present", "absent"]
+    result = read(stage)
+    assert result["found"]["unfinished"] == 2
+    assert "temporal-c: the fault was not made: " in result["problems"][0]
+    assert result["starts"] > 0
+    assert "The drill was not passed: unfinished: temporal-c: " in said

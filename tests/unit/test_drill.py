@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -340,21 +341,85 @@ def load(**changes: object) -> dict[str, Any]:
     return made | changes
 
 
-TIMES = {"began": "1010.0", "ended": "1040.0", "started": "2026-11-26T12:00:00Z"}
+def course_of(
+    made: Mapping[str, dict[str, Any]] | None = None,
+    over: Mapping[str, dict[str, Any]] | None = None,
+    fault: str = "hang",
+) -> dict[str, Any]:
+    """Return what became of a fault from 1010 to 1040 on two hosts, of which one may have said something else."""
+    hosts = ["temporal-b", "temporal-c"]
+    fine = {
+        "__drill_made": {host: {"changed": True, "at": 1010.0} for host in hosts} | dict(made or {}),
+        "__drill_over": {host: {"changed": fault != "kill", "at": 1040.0} for host in hosts} | dict(over or {}),
+    }
+    hostvars = {host: {name: told[host] for name, told in fine.items()} for host in hosts}
+    return _drill.drill_course({"victims": hosts, "fault": fault, "deadline": 90}, hostvars, 1060.0)
 
 
-def shown(**changes: object) -> dict[str, Any]:
+@pytest.mark.parametrize("fault", ["kill", "hang", "cut"])
+def test_a_fault_as_planned_is_over_everywhere(fault: str) -> None:
+    course = course_of(fault=fault)
+    assert course == {
+        "began": 1010.0,
+        "ended": 1040.0,
+        "started": "1970-01-01T00:16:50Z",
+        "problems": [],
+        "suffering": [],
+    }
+    assert _drill.drill_course_text(course) == "Nobody suffers any more."
+
+
+GONE = {"unreachable": True, "msg": "no route to host"}
+UNSEEN = "temporal-c: nobody has seen that it is well again: no route to host"
+
+
+def test_who_may_still_suffer_is_named_with_the_time_at_which_that_ends() -> None:
+    course = course_of(over={"temporal-c": GONE})
+    assert course["suffering"] == ["temporal-c"]
+    assert _drill.drill_course_text(course) == f"{UNSEEN}; its own timer ends the fault by 00:18:20 UTC"
+    # Nobody knows when it began, nor whether.
+    unknown = course_of(made={"temporal-c": GONE}, over={"temporal-c": GONE})
+    assert unknown["problems"] == [
+        "temporal-c: the fault was not made: no route to host",
+        f"{UNSEEN}; its own timer ends the fault by 00:19:10 UTC",
+    ]
+    assert course_of(over={"temporal-c": GONE}, fault="kill")["problems"] == [UNSEEN]
+
+
+def test_a_fault_that_was_not_made_or_did_not_last_is_told() -> None:
+    failed = {"failed": True, "msg": "hang did not happen to a.service"}
+    course = course_of(made={"temporal-b": failed}, over={"temporal-b": {"changed": False, "at": 1012.0}})
+    assert course["problems"] == ["temporal-b: the fault was not made: hang did not happen to a.service"]
+    assert (course["began"], course["ended"]) == (1010.0, 1012.0)
+    early = {"failed": True, "msg": "hang was over before it was to end, for a.service", "at": 1040.0}
+    course = course_of(over={"temporal-b": early})
+    assert course["problems"] == [f"temporal-b: {early['msg']}"]
+    assert course["suffering"] == []
+    by_others = course_of(over={"temporal-b": {"changed": False, "at": 1040.0}})
+    assert by_others["problems"] == ["temporal-b: the fault was over before it was to end"]
+
+
+def test_a_fault_that_nobody_made_lasted_no_time() -> None:
+    failed = {host: {"failed": True, "msg": "no"} for host in ("temporal-b", "temporal-c")}
+    course = course_of(made=failed)
+    assert (course["began"], course["ended"]) == (1060.0, 1060.0)
+
+
+def shown(
+    course: dict[str, Any] | None = None, is_whole: bool = True, loaded: dict[str, Any] | None = None, **changes: object
+) -> dict[str, Any]:
     """Return the result of that drill."""
     made = plan(fault="hang", victims="temporal-b", seconds=30)
-    return _drill.drill_result(made, load(**changes), TIMES, {"Temporal": "1.31.2"}, 12)
+    versions = {"Temporal": "1.31.2"}
+    return _drill.drill_result(made, loaded or load(**changes), course or course_of(), versions, 12, is_whole)
 
 
 def test_a_drill_writes_the_file_that_the_chaos_suite_reads(tmp_path: Path) -> None:
-    path = tmp_path / "ha_postgresql" / "drill-hang" / "20261126T120000Z.json"
+    path = tmp_path / "ha_postgresql" / "drill-hang" / "19700101T001650Z.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(shown()))
     made = plan(fault="hang", victims="temporal-b", seconds=30)
-    path.with_suffix(".svg").write_text(_drill.drill_chart(load(), TIMES, made))
+    path.with_suffix(".svg").write_text(_drill.drill_chart(load(), course_of(), made))
     run = results.read(path)
     assert (run.result.held_seconds, run.result.gap, run.result.kept) == (30.0, 1.0, True)
     assert run.result.clients[SINGLE].longest_gap == 3.0
@@ -372,6 +437,31 @@ def test_a_drill_is_passed_when_nothing_is_lost_and_the_patient_client_saw_no_er
     failed = [call | {"error": "start UNAVAILABLE: gone"} for call in load()["calls"] if call["flavour"] == PATIENT]
     assert _drill.drill_failures(shown(calls=failed)) == ["60 calls failed with the collection's settings"]
     assert _drill.drill_failures(shown(calls=[])) == ["nobody started a workflow"]
+    assert "single attempts        no start" in _drill.drill_report(shown(calls=[]))
+
+
+def test_a_drill_is_not_passed_as_long_as_the_cluster_is_not_whole() -> None:
+    unknown = shown(is_whole=False)
+    assert unknown["found"]["unfinished"] == 1
+    assert unknown["problems"] == ["unfinished: nobody knows whether the cluster is whole again"]
+    assert _drill.drill_failures(unknown) == unknown["problems"]
+
+
+def test_a_drill_is_not_passed_when_its_fault_was_not_as_planned() -> None:
+    course = course_of(over={"temporal-c": GONE})
+    failures = _drill.drill_failures(shown(course=course))
+    assert failures == [f"unfinished: {course['problems'][0]}"]
+
+
+def test_what_is_known_is_told_when_the_clients_told_nothing() -> None:
+    lost = shown(loaded={"failed": True, "msg": "what clients see is not known: RPCError"})
+    assert _drill.drill_failures(lost) == [
+        "unfinished: clients have told nothing: what clients see is not known: RPCError",
+        "nobody started a workflow",
+    ]
+    assert lost["victims"] == ["temporal-b"]
+    assert lost["held_seconds"] == 30.0
+    json.dumps(lost, allow_nan=False)
 
 
 def test_the_report_names_every_client_and_its_errors() -> None:
@@ -411,6 +501,7 @@ def test_every_fault_is_ended_whatever_happens_and_nothing_is_made_before_it_was
         "shared/health.yml",
         "drill/unchanged.yml",
         "drill/fault.yml",
+        "drill/report.yml",
         "shared/health.yml",
         "drill/report.yml",
     ]
