@@ -6,6 +6,7 @@ host. A *victim* is a host; a person may name hosts, a zone, or a part in the li
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ PARTS = (PRIMARY, VIP_HOLDER)
 SHORTEST, DEFAULT, LONGEST = 10, 60, 600
 # A host ends its fault by itself so many seconds after the playbook should have.
 GRACE_SECONDS = 60
+# Ansible asks so many hosts at once (forks), and the next ones so many seconds later.
+FORKS, ROUND_SECONDS = 5, 10
 # Version of the schema of result files, which the chaos suite of the repository has, too.
 SCHEMA_VERSION = 1
 TABLE = "zerospof_drill"
@@ -48,7 +51,7 @@ UNFINISHED = "unfinished"
 class Wishes:
     """What the person asked for; ``tiers`` narrows what is killed or hangs, workflows are started in ``namespace``.
 
-    ``certificate_days`` and ``disk_free_percent`` are those of a rolling restart.
+    ``forks`` are those of Ansible, ``certificate_days`` and ``disk_free_percent`` are those of a rolling restart.
     """
 
     fault: str = ""
@@ -56,6 +59,7 @@ class Wishes:
     tiers: tuple[str, ...] = ()
     seconds: int = DEFAULT
     namespace: str = ""
+    forks: int = FORKS
     certificate_days: int = 0
     disk_free_percent: float = 0.0
 
@@ -93,6 +97,7 @@ def _understood(wishes: Mapping[str, Any]) -> tuple[Wishes, list[str]]:
         tiers,
         int(text) if text.isdecimal() else DEFAULT,
         namespace,
+        int(wishes.get("forks") or FORKS),
         int(wishes.get("certificate_days", 0)),
         float(wishes.get("disk_free_percent", 0)),
     ), problems
@@ -177,6 +182,11 @@ def _unready(asked: Wishes, hit: Mapping[str, Sequence[str]], states: _rolling.S
     return problems
 
 
+def slack_seconds(victims: int, forks: int) -> int:
+    """Return how long after the first of ``victims`` the last one is hit, and is well again, at most."""
+    return max(math.ceil(victims / forks) - 1, 0) * ROUND_SECONDS
+
+
 def drill_plan(
     groups: _topology.Groups,
     hostvars: _topology.HostVars,
@@ -217,10 +227,14 @@ def drill_plan(
     watching = [host for host in _topology.tier_hosts("temporal_servers", groups, tiers) if host not in victims]
     if victims and not watching:
         problems.append("no Temporal server is left that could tell what clients see")
+    slack = slack_seconds(len(victims), asked.forks)
     return {
         "fault": asked.fault,
         "seconds": asked.seconds,
-        "deadline": asked.seconds + GRACE_SECONDS,
+        # From the moment at which a host is hit: the fault begins to last when the last one is.
+        "deadline": asked.seconds + slack + GRACE_SECONDS,
+        # From the first host that is hit to the last one that is well again.
+        "lasts": asked.seconds + 2 * slack,
         "profile": profile,
         "victims": victims,
         "units": hit,

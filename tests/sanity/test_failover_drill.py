@@ -180,6 +180,7 @@ class Stage:
             "fault": "hang",
             "seconds": 1,
             "deadline": 61,
+            "lasts": 1,
             "profile": "ha_postgresql",
             "victims": list(VICTIMS),
             "units": {host: ["temporal-history.service"] for host in VICTIMS},

@@ -95,6 +95,20 @@ def test_a_host_that_the_cluster_can_lose_may_hang() -> None:
     assert "temporal-b: haproxy-database.service, pgbouncer.service" in _drill.drill_text(made)
 
 
+@pytest.mark.parametrize(("victims", "forks", "slack"), [(0, 5, 0), (1, 5, 0), (5, 5, 0), (6, 5, 10), (100, 25, 30)])
+def test_the_last_victims_are_hit_later_where_ansible_asks_few_at_once(victims: int, forks: int, slack: int) -> None:
+    assert _drill.slack_seconds(victims, forks) == slack
+
+
+def test_no_victim_is_well_again_before_the_last_one_has_suffered_and_clients_see_it_all() -> None:
+    at_once, one_by_one = (plan(fault="hang", victims="az_a", forks=forks) for forks in (25, 1))
+    later = _drill.ROUND_SECONDS * (len(groups_of("ha_postgresql")["az_a"]) - 1)
+    assert later > 0
+    assert (at_once["deadline"], at_once["lasts"]) == (60 + _drill.GRACE_SECONDS, 60)
+    assert one_by_one["deadline"] == at_once["deadline"] + later
+    assert one_by_one["lasts"] == at_once["lasts"] + 2 * later
+
+
 @pytest.mark.parametrize("profile", ["ha_postgresql", "ha_cassandra"])
 @pytest.mark.parametrize("fault", ["cut", "hang", "kill"])
 def test_a_whole_zone_may_be_lost(profile: str, fault: str) -> None:
