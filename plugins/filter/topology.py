@@ -11,6 +11,7 @@ from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible.vars.hostvars import HostVars
 from ansible_collections.zerospof.temporal.plugins.module_utils import (
     _drill,
+    _drill_page,
     _host,
     _inventory,
     _rolling,
@@ -115,6 +116,7 @@ class FilterModule:
             "drill_report": _drill.drill_report,
             "drill_failures": _drill.drill_failures,
             "drill_chart": _drill.drill_chart,
+            "drill_page": _drill_page.drill_page,
             "enabled_units": _scale_in.enabled_units,
             "groups_without": _scale_in.groups_without,
             "scale_in_plan": _scale_in.scale_in_plan,

@@ -224,7 +224,9 @@ def test_nobody_is_hit_while_nobody_watches(stage: Stage) -> None:
 def read(stage: Stage) -> dict[str, Any]:
     """Return the one report that there is."""
     [file] = stage.files(".json")
-    assert file.with_suffix(".svg").read_text().startswith("<svg")
+    picture, page = (file.with_suffix(suffix).read_text() for suffix in (".svg", ".html"))
+    assert picture.startswith("<svg")
+    assert picture in page
     return json.loads(file.read_text())
 
 
@@ -236,6 +238,7 @@ def test_a_drill_that_is_passed_is_written_down_as_such(stage: Stage) -> None:
     assert stage.left_behind == []
     result = read(stage)
     assert not any(result["found"].values())
+    assert "Passed." in stage.files(".html")[0].read_text()
     assert result["starts"] > 0
     assert result["held_seconds"] >= 1
 

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
-from ansible_collections.zerospof.temporal.plugins.module_utils import _drill, _patience
+from ansible_collections.zerospof.temporal.plugins.module_utils import _drill, _drill_page, _patience
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT, SINGLE, Call
 
 from tests.chaos import result as results
@@ -476,6 +477,35 @@ def test_what_is_known_is_told_when_the_clients_told_nothing() -> None:
     assert lost["victims"] == ["temporal-b"]
     assert lost["held_seconds"] == 30.0
     json.dumps(lost, allow_nan=False)
+
+
+def page(**changes: Any) -> str:  # noqa: ANN401
+    """Return the page of that drill."""
+    result = shown(**changes)
+    chart = _drill.drill_chart(load(), course_of(), plan(fault="hang", victims="temporal-b", seconds=30))
+    return _drill_page.drill_page(result, chart)
+
+
+def test_the_page_has_the_timeline_and_a_table_and_needs_nothing_beside_itself() -> None:
+    made = page()
+    assert made.startswith("<!DOCTYPE html>")
+    assert made.count("<svg") == 1
+    assert "<h1>Drill: hang temporal-b for 30 s</h1>" in made
+    assert '<p class="yes">Passed.</p>' in made
+    row = f"<tr><td>{SINGLE}</td><td>60</td><td>3.0 s</td><td>-0.7 s from the fault</td><td>1.0 s</td><td>0.3 s</td>"
+    assert f"{row}<td>2 x start UNAVAILABLE: gone</td></tr>" in made
+    # Names of XML are no addresses of the network.
+    assert re.findall(r"(?:src|href|url|@import)\b|https?://(?!www\.w3\.org/)", made) == []
+    ElementTree.fromstring(made.removeprefix("<!DOCTYPE html>").replace('<meta charset="utf-8">', ""))
+
+
+def test_the_page_says_why_a_drill_was_not_passed() -> None:
+    lost = page(found=load()["found"] | {"lost": 2}, problems=["lost: w-1 <& was acknowledged and is not there"])
+    assert '<div class="no">It was not passed:<ul><li>lost 2</li></ul></div>' in lost
+    assert "<li>lost: w-1 &lt;&amp; was acknowledged" in lost
+    assert "Passed." not in lost
+    nothing = page(loaded={"failed": True, "msg": "RPCError"})
+    assert "<li>unfinished: clients have told nothing: RPCError</li>" in nothing
 
 
 def test_the_report_names_every_client_and_its_errors() -> None:
