@@ -16,14 +16,20 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.zerospof.temporal.plugins.module_utils import _drill
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of a machine that is busy with something else.
-SECONDS = 300
+SECONDS = 600
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 GONE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-VICTIMS = ("temporal-b", "temporal-c")
-SENTENCE = "hang temporal-b, temporal-c for 1 s"
+GROUPS = {
+    "az_a": ["temporal-a"],
+    "az_b": ["temporal-b"],
+    "az_c": ["temporal-c"],
+    "temporal_servers": ["temporal-a", "temporal-b", "temporal-c"],
+}
+SENTENCE = "hang temporal-b, temporal-c for 10 s"
 
 PLAN = """
 - name: The plan
@@ -65,12 +71,12 @@ with log.open("a") as file:
     file.write(state + chr(10))
 if state == "present" and os.environ["STUB_HEALTH"] == "unwell":
     log.with_name(log.name + ".unwell").touch()
-if state == os.environ["STUB_FAULT"]:
-    module.fail_json(msg="the stub does not " + state)
 module.exit_json(changed=True, at=time.time())
 """
+# A machine that is busy takes longer than planned until the fault is over.
 LOAD = """#!/usr/bin/python
 import os, time
+from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.zerospof.temporal.plugins.module_utils import _calls, _drill
 
@@ -79,8 +85,9 @@ module = AnsibleModule(argument_spec={{name: {{"type": "raw"}} for name in NAMES
 if os.environ["STUB_LOAD"] == "dies":
     module.fail_json(msg="what clients see is not known: the stub died")
 calls = []
+log = Path(os.environ["STUB_LOG"])
 until = time.time() + float(module.params["seconds"])
-while time.time() < until:
+while time.time() < until or "absent" not in (log.read_text() if log.exists() else ""):
     for flavour in _calls.CLIENTS:
         now = time.time()
         calls.append(_calls.Call(flavour, "start", f"w-{{len(calls)}}", "", now, now, ""))
@@ -89,6 +96,22 @@ module.exit_json(
     changed=False, calls=_drill.as_rows(calls), found=dict.fromkeys(_drill.HARM, 0), problems=[], per_second=5.0
 )
 """
+
+
+def plan() -> dict[str, Any]:
+    """Return the plan of a drill on two hosts, as if they could be spared, that lasts a second."""
+    state = {
+        "units": [{"name": "temporal-history.service", "state": "current", "reasons": []}],
+        "interrupted": [],
+        "certificates": [],
+        "disks": [],
+    }
+    hosts = GROUPS["temporal_servers"]
+    wishes = {"fault": "hang", "victims": "temporal-b,temporal-c", "seconds": 10, "namespaces": ["staging"]}
+    made = _drill.drill_plan(
+        GROUPS, {host: {} for host in hosts}, {host: state for host in hosts}, wishes, "ha_postgresql", "192.0.2.10"
+    )
+    return made | {"seconds": 1, "lasts": 1, "problems": []}
 
 
 def options_of(module: str) -> list[str]:
@@ -121,20 +144,19 @@ class Stage:
         return sorted((self.place / "reports").rglob(f"*{suffix}"))
 
     def play(
-        self, *options: str, gone: str = "", fault: str = "", load: str = "", health: str = "", **wishes: object
+        self, *options: str, gone: str = "", load: str = "", health: str = "", **wishes: object
     ) -> tuple[int, str]:
         """Play it; return its code and what it said, with every space and end of line as one blank.
 
-        ``gone``: a host that does not answer. ``fault``: the state that the module does not bring about. ``load``:
-        whether it ``dies``. ``health``: whether the cluster is ``unwell`` after the fault.
+        ``gone``: a host that does not answer. ``load``: whether it ``dies``. ``health``: whether the cluster is
+        ``unwell`` after the fault.
         """
-        hosts = {host: GONE if host == gone else LOCAL for host in ("temporal-a", *VICTIMS)}
-        zones = {f"az_{host[-1]}": {"hosts": {host: variables}} for host, variables in hosts.items()}
-        groups = {**zones, "temporal_servers": {"hosts": dict.fromkeys(hosts)}}
+        children = {group: {"hosts": {host: {} for host in hosts}} for group, hosts in GROUPS.items()}
+        hosts = {host: GONE if host == gone else LOCAL for host in GROUPS["temporal_servers"]}
         inventory = self.place / "hosts.yml"
-        inventory.write_text(yaml.safe_dump({"all": {"children": groups}}))
+        inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "children": children}}))
         variables = {
-            "stub_plan": self.plan,
+            "stub_plan": plan(),
             "stub_log": str(self.place / "log"),
             "drill_directory": str(self.place / "reports"),
             "drill_confirmation": SENTENCE,
@@ -150,7 +172,6 @@ class Stage:
             "ANSIBLE_ASYNC_DIR": str(self.place / "async"),
             "ANSIBLE_NOCOLOR": "1",
             "STUB_LOG": str(self.place / "log"),
-            "STUB_FAULT": fault,
             "STUB_LOAD": load,
             "STUB_HEALTH": health,
         }
@@ -172,23 +193,6 @@ class Stage:
         said = done.stdout + done.stderr
         print(said)
         return done.returncode, " ".join(said.split())
-
-    @property
-    def plan(self) -> dict[str, Any]:
-        """The plan of a drill that hits two hosts for a second."""
-        return {
-            "fault": "hang",
-            "seconds": 1,
-            "deadline": 61,
-            "lasts": 1,
-            "profile": "ha_postgresql",
-            "victims": list(VICTIMS),
-            "units": {host: ["temporal-history.service"] for host in VICTIMS},
-            "observer": "temporal-a",
-            "namespace": "staging",
-            "sentence": SENTENCE,
-            "problems": [],
-        }
 
 
 @pytest.fixture
