@@ -140,10 +140,10 @@ def _hosts(
 
 
 def _units_of(host: str, states: _rolling.States, tiers: Sequence[str]) -> list[str]:
-    """Return the units of ``host`` that are hit: of ``tiers``, or all that restarts are about."""
+    """Return the units of ``host`` that are hit: what runs of ``tiers``, or of all that restarts are about."""
     patterns = [pattern for tier in tiers or _rolling.UNITS for pattern in _rolling.UNITS.get(tier, ())]
-    units = [unit["name"] for unit in states[host]["units"]]
-    return [name for name in units if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    names = [unit["name"] for unit in states[host]["units"] if unit["state"] != _units.NEW]
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _unwell(states: _rolling.States) -> list[str]:

@@ -109,7 +109,8 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool, because: st
         if unit["state"] == _units.PENDING and any(because in reason for reason in unit["reasons"])
     ]
     reasons = [f"{unit['name']}: {'; '.join(unit['reasons'])}" for unit in waiting]
-    names = {unit["name"] for unit in (units if force else waiting)}
+    # What never ran, or ended because nobody needs it any more, is left alone.
+    names = {unit["name"] for unit in (units if force else waiting) if unit["state"] != _units.NEW}
     moves = state.get("moves", {})
     changed = [unit["name"] for unit in units if unit["name"] in moves and unit["state"] != _units.NEW]
     reasons += [f"{unit}: {moves[unit]}" for unit in changed]

@@ -244,6 +244,15 @@ def test_a_drill_asks_of_certificates_and_disks_what_a_rolling_restart_asks() ->
     assert "certificate_least_days" in rolling["certificate_days"]
 
 
+def test_workers_of_a_build_that_ended_when_it_had_drained_are_not_missed_and_cannot_be_hit() -> None:
+    states = states_of(groups_of("ha_postgresql"))
+    ended = {"name": "temporal-sdk-worker@networking-0.9-1.service", "state": "new", "reasons": ["it has never been"]}
+    states["worker-c"]["units"].append(ended)
+    made = plan(states=states, fault="kill", victims="worker-c")
+    assert made["problems"] == []
+    assert made["units"] == {"worker-c": UNITS["temporal_workers"]}
+
+
 def test_a_host_that_nobody_asked_may_be_the_one_that_is_needed() -> None:
     states = states_of(groups_of("ha_postgresql"))
     del states["db-c"]

@@ -354,6 +354,19 @@ def test_a_service_that_never_ran_is_left_to_site() -> None:
     assert plan(groups, seen)["steps"] == []
 
 
+def test_nobody_restarts_or_misses_the_workers_of_a_build_that_ended_when_it_had_drained() -> None:
+    old = {"name": "temporal-sdk-worker@networking-1.0.0-1.service", "state": "new", "reasons": ["it has never been"]}
+    groups = inventory(3)
+    seen = states(groups)
+    for state in seen.values():
+        state["units"] += [old] if state["units"][0]["name"].startswith("temporal-sdk-worker@") else []
+    assert plan(groups, seen)["steps"] == []
+    [step] = plan(groups, seen, tiers=["temporal_workers"], force=True)["steps"]
+    hosts = [host for batch in step["batches"] for host in batch["hosts"]]
+    assert {unit for host in hosts for unit in host["units"]} == set(RUNNING["temporal_workers"])
+    assert not any(host["ailing"] or host["down"] for host in hosts)
+
+
 def test_a_limit_of_the_run_is_told_and_followed() -> None:
     groups = inventory(3)
     seen = {host: state for host, state in states(groups).items() if host == "temporal-b0"}
