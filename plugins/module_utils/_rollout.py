@@ -196,7 +196,7 @@ class Build:
 def way_back(routing: Routing, builds: Sequence[Build]) -> Action:
     """Return how a deployment gets back what it had: without the build that ramps, or to the one before the current.
 
-    Of a promotion, ``reason`` is the build.
+    Of a promotion, ``reason`` is the build, and so it is of one that has to wait until a worker of that build polls.
     """
     if routing.ramping:
         return Action(TAKE_BACK, routing.ramping)
@@ -205,13 +205,16 @@ def way_back(routing: Routing, builds: Sequence[Build]) -> Action:
     if not former:
         return Action(REFUSE, "no other build was ever current, but for what was taken back")
     build = max(former, key=lambda row: row.last_current)
-    if not build.polled:
-        return Action(
-            REFUSE,
-            f"no worker of {build.build}, the build before, runs any more; declare it again and run"
-            " deploy_workers.yml, with -e steps=[] at once",
-        )
-    return Action(PROMOTE, build.build)
+    return Action(PROMOTE if build.polled else WAIT, build.build)
+
+
+def no_way_back(build: str) -> Action:
+    """Return what becomes of a way back to a ``build`` of which no worker polls."""
+    return Action(
+        REFUSE,
+        f"no worker of {build}, the build before, runs any more; declare it again and run deploy_workers.yml, with"
+        " -e steps=[] at once",
+    )
 
 
 def idle(present: Sequence[str], declared: str, routing: Routing, builds: Sequence[Build]) -> list[str]:

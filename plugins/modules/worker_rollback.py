@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Where a build ramps, it gets no more workflows. Where none does, the build that was current before is current again,
-    unless its workers have stopped since.
+    once a worker of it polls.
   - Pinned workflows end on the build that began them.
   - The server remembers that the build was taken back, so that M(zerospof.temporal.worker_rollout) refuses it.
 attributes:
@@ -27,6 +27,12 @@ options:
     description: What the server remembers.
     type: str
     default: somebody took it back
+  patience_seconds:
+    description:
+      - How long the first worker of the build before may take to poll, when it has just been started.
+      - With V(0) it has to poll already, in check mode, too.
+    type: float
+    default: 60
 extends_documentation_fragment: [zerospof.temporal.worker_deployment, zerospof.temporal.frontend_tls]
 seealso:
   - module: zerospof.temporal.worker_rollout
@@ -70,11 +76,31 @@ with contextlib.suppress(ImportError):
     from temporalio.service import RPCError
 
 
+LOOK_SECONDS = 2.0
+
+
+async def way_back(
+    module: AnsibleModule, deployment: _worker_client.Deployment
+) -> tuple[_rollout.Routing, _rollout.Action]:
+    """Return the routing, and the way back once a worker of the build before polls; in check mode it is not awaited."""
+    patience = module.params["patience_seconds"]
+    deadline = time.monotonic() + patience
+    while True:
+        routing = await deployment.routing()
+        action = _rollout.way_back(routing, await deployment.ways_back(time.time() - _worker_client.POLL_SECONDS))
+        if action.kind != _rollout.WAIT:
+            return routing, action
+        if module.check_mode and patience:
+            return routing, _rollout.Action(_rollout.PROMOTE, action.reason)
+        if module.check_mode or time.monotonic() + LOOK_SECONDS > deadline:
+            return routing, _rollout.no_way_back(action.reason)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
 async def roll_back(module: AnsibleModule) -> tuple[_rollout.Routing, _rollout.Routing, _rollout.Action]:
     """Go back, except in check mode; return the routing before and after, and what was, or would be, done."""
     deployment = _worker_client.Deployment(module.params)
-    before = await deployment.routing()
-    action = _rollout.way_back(before, await deployment.ways_back(time.time() - _worker_client.POLL_SECONDS))
+    before, action = await way_back(module, deployment)
     if action.kind == _rollout.REFUSE or module.check_mode:
         # Of a promotion, the reason is the build.
         planned = _rollout.after(action, action.reason, before, time.time()) if module.check_mode else before
@@ -94,6 +120,7 @@ def main() -> None:
         argument_spec={
             **_worker_client.DEPLOYMENT_ARGUMENTS,
             "reason": {"type": "str", "default": "somebody took it back"},
+            "patience_seconds": {"type": "float", "default": 60},
         },
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,

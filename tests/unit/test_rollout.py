@@ -219,8 +219,8 @@ def test_nobody_goes_back_to_what_was_taken_back() -> None:
 
 def test_there_is_no_way_back_without_workers() -> None:
     stopped = [Build(OLD, "drained", 2), Build(NEW, "current", 3, True)]
-    assert "no worker of 1.0.0" in _rollout.way_back(Routing(current=NEW), stopped).reason
-    assert _rollout.way_back(Routing(current=NEW), stopped).kind == _rollout.REFUSE
+    assert _rollout.way_back(Routing(current=NEW), stopped) == Action(_rollout.WAIT, OLD)
+    assert "no worker of 1.0.0" in _rollout.no_way_back(OLD).reason
     assert _rollout.way_back(Routing(current=NEW), stopped[1:]).kind == _rollout.REFUSE
 
 

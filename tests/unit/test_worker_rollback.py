@@ -23,12 +23,16 @@ class Server:
         self.state = routing
         self.builds = {OLD: Build(OLD, "draining", 1, polled=True), NEW: Build(NEW, "current", 2, polled=True)}
         self.dies = False
+        self.polls_at_look = 0
+        self.looks = 0
 
     async def routing(self) -> Routing:
         return self.state
 
     async def ways_back(self, _: float) -> list[Build]:
-        return list(self.builds.values())
+        self.looks += 1
+        polled = self.looks > self.polls_at_look
+        return [replace(build, polled=polled) for build in self.builds.values()]
 
     async def note(self, build: str, notes: dict[str, Any]) -> None:
         self.builds[build] = replace(self.builds[build], taken_back=notes[_worker_client.TAKEN_BACK])
@@ -47,12 +51,14 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server(CURRENT)
     monkeypatch.setattr(_worker_client, "Deployment", lambda _: made)
+    monkeypatch.setattr(worker_rollback, "LOOK_SECONDS", 0.01)
     return made
 
 
-def back(*, check_mode: bool = False) -> tuple[str, Routing]:
+def back(*, check_mode: bool = False, patience: float = 60) -> tuple[str, Routing]:
     """Run the module; return what it did and where workflows go then, as it says."""
-    module: Any = SimpleNamespace(params={"reason": "somebody took it back"}, check_mode=check_mode)
+    params = {"reason": "somebody took it back", "patience_seconds": patience}
+    module: Any = SimpleNamespace(params=params, check_mode=check_mode)
     _, now, action = asyncio.run(worker_rollback.roll_back(module))
     return action.kind, now
 
@@ -92,3 +98,24 @@ def test_check_mode_says_where_workflows_would_go(server: Server, routing: Routi
     assert (now.current, now.ramping) == (planned.current, planned.ramping)
     assert server.state == routing
     assert not any(build.taken_back for build in server.builds.values())
+
+
+def test_workers_that_were_just_started_get_the_time_to_poll(server: Server) -> None:
+    server.polls_at_look = 3
+    assert back() == (_rollout.PROMOTE, Routing(current=OLD))
+    assert server.looks == 4
+
+
+@pytest.mark.parametrize("patience", [0, 0.05])
+def test_without_workers_of_the_build_before_all_stays_as_it_is(server: Server, patience: float) -> None:
+    server.polls_at_look = 1000
+    assert back(patience=patience) == (_rollout.REFUSE, CURRENT)
+    assert server.state == CURRENT
+    assert not server.builds[NEW].taken_back
+
+
+@pytest.mark.parametrize(("patience", "kind"), [(60, _rollout.PROMOTE), (0, _rollout.REFUSE)])
+def test_check_mode_waits_for_nobody(server: Server, patience: float, kind: str) -> None:
+    server.polls_at_look = 1000
+    assert back(check_mode=True, patience=patience)[0] == kind
+    assert server.looks == 1
