@@ -66,6 +66,12 @@ idle_units:
   type: list
   elements: str
   sample: []
+needed_units:
+  description: The units of the other builds of the host.
+  returned: success
+  type: list
+  elements: str
+  sample: [temporal-sdk-worker@networking-1.0.0-1.service]
 """
 
 import asyncio
@@ -126,6 +132,7 @@ def main() -> None:
         routing=_worker_client.shown(routing),
         idle=idle,
         idle_units=[unit for build in idle for unit in present[build]],
+        needed_units=[unit for build in present if build not in idle for unit in present[build]],
     )
 
 

@@ -16,12 +16,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.zerospof.temporal.plugins.module_utils import _worker_client
+from temporalio.api.deployment.v1 import VersionDrainageInfo, WorkerDeploymentVersionInfo
+from temporalio.api.deployment.v1 import WorkerDeploymentVersion as Version
+from temporalio.api.enums.v1 import VersionDrainageStatus
+from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsResponse,
+    DescribeWorkerDeploymentVersionResponse,
+)
 from temporalio.bridge.proto.workflow_activation import (
     FireTimer,
     RemoveFromCache,
     WorkflowActivation,
     WorkflowActivationJob,
 )
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import ActivityInboundInterceptor
 
 import tests.workers  # noqa: F401  (lets the programs of worker hosts be imported)
 
@@ -276,7 +286,8 @@ def test_activities_have_a_worker_of_their_own_that_loses_none_and_stops_first(
     tasks = runner.WorkflowTasks(1)
 
     def workers(*references: str) -> list[dict[str, object]]:
-        return load(*references).workers(None, settings(GRACEFUL_SHUTDOWN_SECONDS="60"), tasks)
+        counted = runner.RunningActivities()
+        return load(*references).workers(None, settings(GRACEFUL_SHUTDOWN_SECONDS="60"), tasks, counted)
 
     activities, workflows = workers("team_package", "team_package")
     polls = activities["activity_task_poller_behavior"]
@@ -298,8 +309,19 @@ def test_the_unit_gives_a_stop_all_the_time_that_it_may_take() -> None:
     assert int(allowed[1]) > beyond
 
 
+def test_the_unit_of_the_runner_knows_that_a_build_may_end() -> None:
+    units_template = (ROOT / "roles/temporal_worker/templates/units.yml.j2").read_text(encoding="utf-8")
+    [own] = re.findall(r"{% if deployment.versioned and not deployment.main %}\n(.*?){% endif %}", units_template, re.S)
+    assert f"RestartPreventExitStatus={runner.RETIRED}\n" in own
+    assert f"SuccessExitStatus={runner.RETIRED}\n" in own
+    assert f'test "$$EXIT_STATUS" != {runner.RETIRED} || rm' in own
+    assert "Environment=TEMPORAL_WORKER_DECLARED_BUILDS=" in own
+
+
 class Stopping:
-    """A worker that runs until it is told to stop, or fails."""
+    """A worker that runs until it is told to stop, at once where it is ``asked``, or fails."""
+
+    asked = True
 
     def __init__(self, name: str, events: list[str], error: Exception | None = None) -> None:
         self.name = name
@@ -311,7 +333,8 @@ class Stopping:
     async def run(self) -> None:
         if self.error:
             raise self.error
-        os.kill(os.getpid(), signal.SIGTERM)
+        if self.asked:
+            os.kill(os.getpid(), signal.SIGTERM)
         await self.over.wait()
 
     async def shutdown(self) -> None:
@@ -344,7 +367,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[str]
             events.append("a task is kept")
 
         async def served() -> int:
-            return await runner.serve(settings(), Served(kinds, events, failing))
+            return await runner.serve(settings(DRAINED_CHECK_SECONDS="0"), Served(kinds, events, failing))
 
         monkeypatch.setattr(runner.Link, "open", connected)
         monkeypatch.setattr(runner, "one_is_kept", kept)
@@ -389,3 +412,160 @@ def test_an_error_while_stopping_is_a_failure_and_the_other_worker_stops_all_the
         runner.FAILED,
         ["activities stop", "a task is kept", "workflows stop"],
     )
+
+
+BOTH_STOP = ["activities stop", "a task is kept", "workflows stop"]
+
+
+@pytest.mark.parametrize(
+    ("unneeded", "code"),
+    [
+        pytest.param([False, True, True], runner.RETIRED, id="drained"),
+        pytest.param([True, False], runner.FAILED, id="somebody made it current while it stopped"),
+    ],
+)
+def test_a_build_that_nobody_needs_stops_as_if_it_was_asked_to_and_is_started_again_only_when_it_is_needed(
+    serve: Callable[..., tuple[int, list[str]]], monkeypatch: pytest.MonkeyPatch, unneeded: list[bool], code: int
+) -> None:
+    async def answer(*_: object) -> bool:
+        return unneeded.pop(0)
+
+    monkeypatch.setattr(runner, "is_unneeded", answer)
+    monkeypatch.setattr(Stopping, "asked", False)
+    assert serve(["activities", "workflows"]) == (code, BOTH_STOP)
+    assert unneeded == []
+
+
+def test_who_is_asked_to_stop_meanwhile_has_stopped_as_asked(
+    serve: Callable[..., tuple[int, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unneeded, shutdown = [True], Stopping.shutdown
+
+    async def answer(*_: object) -> bool:
+        return unneeded.pop()
+
+    async def asked(worker: Stopping) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
+        await shutdown(worker)
+
+    monkeypatch.setattr(runner, "is_unneeded", answer)
+    monkeypatch.setattr(Stopping, "asked", False)
+    monkeypatch.setattr(Stopping, "shutdown", asked)
+    assert serve(["activities", "workflows"]) == (runner.STOPPED, BOTH_STOP)
+
+
+class Server:
+    """What a cluster says of a build: how far it has drained, and how many workflows are pinned to it."""
+
+    def __init__(self, drainage: str, pinned: int | Exception) -> None:
+        self.workflow_service = self
+        self.drainage = drainage
+        self.pinned = pinned
+        self.asked: list[object] = []
+
+    async def describe_worker_deployment_version(self, request: object, **_: object) -> object:
+        self.asked.append(request)
+        status = VersionDrainageStatus.Value(f"VERSION_DRAINAGE_STATUS_{self.drainage}")
+        info = WorkerDeploymentVersionInfo(drainage_info=VersionDrainageInfo(status=status))
+        return DescribeWorkerDeploymentVersionResponse(worker_deployment_version_info=info)
+
+    async def count_workflow_executions(self, request: object, **_: object) -> object:
+        self.asked.append(request)
+        if isinstance(self.pinned, Exception):
+            raise self.pinned
+        return CountWorkflowExecutionsResponse(count=self.pinned)
+
+
+@pytest.fixture
+def unneeded(tmp_path: Path) -> Callable[..., bool]:
+    """Whether nobody needs build 1.0.0, by what is written in the file of declared builds and what the server says."""
+
+    def _unneeded(
+        server: Server, declared: str | None = '{"networking": "1.1.0"}', deployment: str = "networking"
+    ) -> bool:
+        file = tmp_path / "declared.json"
+        if declared is not None:
+            file.write_text(declared, encoding="utf-8")
+        asked = settings(DEPLOYMENT=deployment, BUILD="1.0.0", DECLARED_BUILDS=str(file))
+        return asyncio.run(runner.is_unneeded(server, asked))
+
+    return _unneeded
+
+
+def test_nobody_needs_a_build_that_has_drained_and_that_no_workflow_is_pinned_to(
+    unneeded: Callable[..., bool],
+) -> None:
+    server = Server("DRAINED", 0)
+    assert unneeded(server)
+    described, counted = server.asked
+    assert (described.namespace, counted.namespace) == ("production", "production")
+    assert described.deployment_version == Version(deployment_name="networking", build_id="1.0.0")
+    assert unneeded(server, "{}")
+
+
+def test_the_question_is_that_by_which_the_role_deletes_builds(unneeded: Callable[..., bool]) -> None:
+    server = Server("DRAINED", 0)
+    assert unneeded(server)
+    client = _worker_client.Deployment({"namespace": "production", "deployment": "networking", "token": ""})
+    client._client = server
+    asyncio.run(client.pinned("1.0.0"))
+    assert server.asked[1] == server.asked[2]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(Server("UNSPECIFIED", 0), id="it is current, ramps, or has never had a share"),
+        pytest.param(Server("DRAINING", 0), id="the server still looks"),
+        pytest.param(Server("DRAINED", 1), id="somebody pinned a workflow to it since"),
+        pytest.param(Server("DRAINED", RPCError("no answer", RPCStatusCode.UNAVAILABLE, b"")), id="not known"),
+    ],
+)
+def test_somebody_may_need_it_otherwise(unneeded: Callable[..., bool], server: Server) -> None:
+    assert not unneeded(server)
+
+
+@pytest.mark.parametrize("declared", ['{"networking": "1.0.0"}', None, "", "[]"])
+def test_a_build_goes_on_while_it_is_declared_or_while_that_is_not_known(
+    unneeded: Callable[..., bool], declared: str | None
+) -> None:
+    server = Server("DRAINED", 0)
+    assert not unneeded(server, declared)
+    assert server.asked == []
+
+
+def test_a_worker_that_is_not_versioned_or_was_not_told_what_is_declared_goes_on(unneeded: Callable[..., bool]) -> None:
+    server = Server("DRAINED", 0)
+    assert not unneeded(server, deployment="")
+    told_nothing = settings(DEPLOYMENT="networking", BUILD="1.0.0")
+    assert not asyncio.run(runner.is_unneeded(server, told_nothing))
+    assert server.asked == []
+
+
+def test_nobody_asks_while_an_activity_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a workflow that has moved to another build, which counts for that one."""
+    running, ends, asked = runner.RunningActivities(), asyncio.Event(), []
+
+    class Activity(ActivityInboundInterceptor):
+        async def execute_activity(self, _: object) -> str:
+            await ends.wait()
+            return "done"
+
+    async def answer(*_: object) -> bool:
+        asked.append(running.number)
+        return True
+
+    async def serve_one() -> None:
+        activity = asyncio.ensure_future(running.intercept_activity(Activity(None)).execute_activity(None))
+        worker = Stopping("activities", [])
+        retiring = asyncio.ensure_future(runner.until_unneeded(settings(DRAINED_CHECK_SECONDS="0"), [worker], running))
+        await asyncio.sleep(0.01)
+        assert asked == []
+        ends.set()
+        assert await activity == "done"
+        await retiring
+
+    monkeypatch.setattr(runner, "is_unneeded", answer)
+    asyncio.run(serve_one())
+    assert asked == [0]

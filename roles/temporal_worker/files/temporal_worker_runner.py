@@ -21,6 +21,9 @@ Worker:
     TEMPORAL_WORKER_DEPLOYMENT                  deployment of versioned workers, which have a build, too
     TEMPORAL_WORKER_VERSIONING_BEHAVIOR         for workflows that do not say it themselves: pinned (they end on the
                                                 build that began them) or auto_upgrade (they move to the current one)
+    TEMPORAL_WORKER_DECLARED_BUILDS             file with the declared build of each deployment, as JSON; a versioned
+                                                build that is none of them ends when it has drained (none: it goes on)
+    TEMPORAL_WORKER_DRAINED_CHECK_SECONDS       about how often such a build asks whether it has drained (300)
     TEMPORAL_WORKER_GRACEFUL_SHUTDOWN_SECONDS   time that running activities get to end (30)
     TEMPORAL_WORKER_MAX_CONCURRENT_ACTIVITIES, TEMPORAL_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS    slots (100 each)
     TEMPORAL_WORKER_TARGET_MEMORY_PERCENT, TEMPORAL_WORKER_TARGET_CPU_PERCENT    give out slots, up to these many, while
@@ -30,7 +33,8 @@ Worker:
                                                 separated by spaces, the first that is free, and none when none is
     TEMPORAL_WORKER_LOG_LEVEL                   INFO
 
-Exit codes: 0 stopped as asked, 1 the worker failed or tasks outlived their time, 2 it cannot be served as configured.
+Exit codes: 0 stopped as asked, 1 the worker failed or tasks outlived their time, 2 it cannot be served as configured,
+3 nobody needs its build any more.
 """
 
 from __future__ import annotations
@@ -38,8 +42,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
 import logging
 import os
+import random
 import signal
 import sys
 import threading
@@ -52,11 +58,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
+from temporalio.api.deployment.v1 import WorkerDeploymentVersion as Version
+from temporalio.api.enums.v1 import VersionDrainageStatus
+from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, DescribeWorkerDeploymentVersionRequest
 from temporalio.client import Client, WorkflowHistory
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, TLSConfig
 from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
     PollerBehaviorAutoscaling,
     Replayer,
     ResourceBasedSlotConfig,
@@ -67,7 +79,7 @@ from temporalio.worker import (
 
 log = logging.getLogger("temporal_worker")
 
-STOPPED, FAILED, UNUSABLE = 0, 1, 2
+STOPPED, FAILED, UNUSABLE, RETIRED = 0, 1, 2, 3
 
 # The SDK marks definitions with these attributes; it has no public way to list those of a module.
 WORKFLOW, ACTIVITY = "__temporal_workflow_definition", "__temporal_activity_definition"
@@ -84,6 +96,7 @@ PROBES_UNTIL_LOST = 2
 # the SDK's 30 s and 15 s would leave the worker without work for up to 45 s, these for up to 8 s.
 KEEP_ALIVE = KeepAliveConfig(interval_millis=5000, timeout_millis=3000)
 CONNECT_TIMEOUT = timedelta(seconds=3)
+QUESTION_TIMEOUT = timedelta(seconds=10)
 
 # The result of a finished task is offered for 60 s, longer than a database takes to fail over with its host (26 s); the
 # SDK's 10 s would lose it and the task would wait for its timeout.
@@ -153,6 +166,8 @@ class Settings:
     log_level: str
     build: str
     deployment: WorkerDeploymentConfig | None
+    declared_builds: str
+    drained_check_seconds: float
     token: str = field(repr=False)
 
     @classmethod
@@ -192,6 +207,8 @@ class Settings:
                 log_level=own.get("LOG_LEVEL", "INFO").upper(),
                 build=own.get("BUILD", ""),
                 deployment=versioned(own),
+                declared_builds=own.get("DECLARED_BUILDS", ""),
+                drained_check_seconds=float(own.get("DRAINED_CHECK_SECONDS", "300")),
                 token=values.get("TEMPORAL_API_KEY", ""),
             )
         except KeyError as error:
@@ -336,6 +353,31 @@ class WorkflowTasks(ThreadPoolExecutor):
         return super().submit(late)
 
 
+class RunningActivities(Interceptor):
+    """How many activities run in this process."""
+
+    def __init__(self) -> None:
+        """None runs yet."""
+        self.number = 0
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """Let each be counted."""
+        return _Counted(next, self)
+
+
+class _Counted(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, running: RunningActivities) -> None:
+        super().__init__(following)
+        self._running = running
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: ANN401
+        self._running.number += 1
+        try:
+            return await super().execute_activity(input)
+        finally:
+            self._running.number -= 1
+
+
 @dataclass(frozen=True)
 class Program:
     """What the package brings: workflow classes and activity functions."""
@@ -355,7 +397,9 @@ class Program:
             raise UnusableError("neither workflows nor activities are named: there is nothing to serve")
         return program
 
-    def workers(self, client: Client, settings: Settings, workflow_tasks: WorkflowTasks) -> list[Worker]:
+    def workers(
+        self, client: Client, settings: Settings, workflow_tasks: WorkflowTasks, running_activities: RunningActivities
+    ) -> list[Worker]:
         """Return the workers that serve this program, in the order in which they stop: activities, then workflows.
 
         Activities that end while the process stops make workflow tasks, most of them in the queue of the workflow
@@ -371,6 +415,7 @@ class Program:
             "graceful_shutdown_timeout": settings.graceful_shutdown,
             "identity": settings.identity,
             "deployment_config": settings.deployment,
+            "interceptors": [running_activities],
             **slots(settings),
         }
         workers = []
@@ -517,8 +562,55 @@ def _runtime(metrics_address: str, tags: Mapping[str, str]) -> Runtime:
     return Runtime(telemetry=TelemetryConfig(metrics=metrics, global_tags=tags))
 
 
+async def is_unneeded(client: Client, settings: Settings) -> bool:
+    """Tell whether nobody needs the build of this process any more; while that is not known, somebody may.
+
+    As long as it is declared it is to run. What has drained is asked about once more, for the reasons that the module
+    ``worker_builds_info`` has.
+    """
+    if settings.deployment is None or not settings.declared_builds:
+        return False
+    name, build = settings.deployment.version.deployment_name, settings.deployment.version.build_id
+    try:
+        if json.loads(Path(settings.declared_builds).read_text(encoding="utf-8")).get(name) == build:
+            return False
+        described = await client.workflow_service.describe_worker_deployment_version(
+            DescribeWorkerDeploymentVersionRequest(
+                namespace=settings.namespace, deployment_version=Version(deployment_name=name, build_id=build)
+            ),
+            timeout=QUESTION_TIMEOUT,
+        )
+        drainage = described.worker_deployment_version_info.drainage_info.status
+        if drainage != VersionDrainageStatus.VERSION_DRAINAGE_STATUS_DRAINED:
+            return False
+        pinned = await client.workflow_service.count_workflow_executions(
+            CountWorkflowExecutionsRequest(
+                namespace=settings.namespace,
+                query=f"TemporalWorkerDeploymentVersion = '{name}:{build}' AND ExecutionStatus = 'Running'"
+                " AND TemporalWorkflowVersioningBehavior = 'Pinned'",
+            ),
+            timeout=QUESTION_TIMEOUT,
+        )
+    except Exception as error:  # whatever it is, a worker does not end because of it
+        log.info("whether somebody needs %s:%s is not known: %s", name, build, error)
+        return False
+    return pinned.count == 0
+
+
+async def until_unneeded(settings: Settings, workers: Sequence[Worker], running_activities: RunningActivities) -> None:
+    """Return when nobody needs the build of ``workers`` any more, and none of their activities runs.
+
+    Drained is what no pinned workflow needs: an activity of one that has moved to another build may still run here.
+    """
+    while True:
+        # Not all instances at the same time.
+        await asyncio.sleep(settings.drained_check_seconds * random.uniform(0.8, 1.2))
+        if not running_activities.number and await is_unneeded(workers[-1].client, settings):
+            return
+
+
 async def serve(settings: Settings, program: Program) -> int:
-    """Serve until a signal; return the exit code."""
+    """Serve until a signal, or until nobody needs the build any more; return the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -532,18 +624,22 @@ async def serve(settings: Settings, program: Program) -> int:
         return STOPPED
     log.info("connected to %s", link.address)
 
-    workflow_tasks = WorkflowTasks(settings.max_concurrent_workflow_tasks)
-    workers = program.workers(opening.result(), settings, workflow_tasks)
+    workflow_tasks, running_activities = WorkflowTasks(settings.max_concurrent_workflow_tasks), RunningActivities()
+    workers = program.workers(opening.result(), settings, workflow_tasks, running_activities)
     serving = list(workers)
     running = [asyncio.ensure_future(worker.run()) for worker in workers]
     watching = asyncio.ensure_future(link.watch(serving))
+    retiring = asyncio.ensure_future(until_unneeded(settings, workers, running_activities))
     build = f" as {settings.deployment.version.to_canonical_string()}" if settings.deployment else ""
     log.info("polling %s in %s%s", settings.task_queue, settings.namespace, build)
-    await asyncio.wait({*running, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    asked = stop.is_set()
+    await asyncio.wait({*running, watching, retiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    asked = stop.is_set() or retiring.done()
     if not asked:
         error = next((task.exception() for task in (*running, watching) if task.done() and not task.cancelled()), None)
         log.error("failed: %s", error or "a worker ended by itself")
+    elif not stop.is_set():
+        log.info("nobody needs this build any more: it is not declared, has drained, and no workflow is pinned to it")
+    retiring.cancel()
 
     started, grace_seconds = time.monotonic(), settings.graceful_shutdown.total_seconds()
     log.info("stopping: running tasks get %g s", grace_seconds)
@@ -559,7 +655,15 @@ async def serve(settings: Settings, program: Program) -> int:
         least = WORKFLOWS_SECONDS if worker is workers[-1] else 0.0
         well &= await finish(worker, run, max(until - time.monotonic(), least))
     log.info("stopped after %.1f s", time.monotonic() - started)
-    return STOPPED if asked and well else FAILED
+    if not (asked and well):
+        return FAILED
+    if stop.is_set():
+        return STOPPED
+    # Somebody may have made it the current build meanwhile, or declared it.
+    if await is_unneeded(workers[-1].client, settings):
+        return RETIRED
+    log.warning("somebody may need this build again: it ends as if it had failed, and is started again")
+    return FAILED
 
 
 async def one_is_kept(workflow_tasks: WorkflowTasks) -> None:
