@@ -37,6 +37,7 @@ PLAIN_QUEUE, PLAIN = "plain-queue", "plain"
 # Of the one above a build was taken back, which is never tried again.
 MOVING_QUEUE, MOVING = "moving-queue", "moving"
 AGAIN_QUEUE, AGAIN = "again-queue", "again"
+BACK_QUEUE, BACK = "back-queue", "back"
 GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vlan": 10, "devices": [{"name": "gate"}]}]}
 HELD = 5
 PAUSE_SECONDS = 0.4
@@ -129,6 +130,11 @@ class Fleet:
             sorted({unit.split("-")[-2] for unit in units if unit.startswith(f"temporal-sdk-worker@{name}-")}),
             sorted(self.cluster.view.on(host, f"ls /opt/temporal-workers/{name}").split()),
         )
+
+    def running(self, build: str, name: str) -> list[str]:
+        """Return the hosts on which a worker of a build of a deployment runs."""
+        command = f"systemctl list-units --no-legend --state=active 'temporal-sdk-worker@{name}-{build}-*.service'"
+        return [host for host in self.cluster.view.members("temporal_workers") if self.cluster.view.on(host, command)]
 
 
 @pytest.fixture
@@ -319,6 +325,40 @@ async def move_on(fleet: Fleet) -> None:
 
 def test_workflows_that_may_move_end_on_the_build_that_is_current(fleet: Fleet) -> None:
     asyncio.run(move_on(fleet))
+
+
+async def ends_and_comes_back(fleet: Fleet) -> None:
+    """A build has drained, its workers end by themselves, and somebody goes back to it."""
+    workers = fleet.cluster.view.members("temporal_workers")
+    client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
+    soon = {"TEMPORAL_WORKER_DRAINED_CHECK_SECONDS": "20"}
+    back = {"name": BACK, "task_queue": BACK_QUEUE, "environment": soon}
+    await fleet.run("deploy_workers", "1.0.0", steps=[], declared=back)
+    held = await start_held(client, BACK_QUEUE)
+    await fleet.run("deploy_workers", "1.1.0", steps=[], declared=back)
+    assert fleet.running("1.0.0", BACK) == workers
+    for _, handle in held:
+        await handle.signal(workflows.ConfigureNetwork.approve, "somebody")
+    assert await judge(held) == {"1.0.0": HELD}
+
+    async with asyncio.timeout(DRAINED_SECONDS):
+        while fleet.running("1.0.0", BACK):
+            await asyncio.sleep(5)
+    assert fleet.running("1.1.0", BACK) == workers
+    for host in workers:
+        assert fleet.present(host, BACK) == (["1.0.0", "1.1.0"], ["1.0.0", "1.1.0"])
+    assert f"@{BACK}-1.0.0-" not in await fleet.run("pending", "1.1.0", declared=back)
+
+    async with load(client, BACK_QUEUE) as started:
+        said = await fleet.run("rollback_workers", "1.1.0", deployments=[BACK], declared=back)
+        assert "Declare 1.0.0" in said
+        assert fleet.running("1.0.0", BACK) == workers
+        assert await judge([await start(client, BACK_QUEUE)]) == {"1.0.0": 1}
+    assert set(await judge(started)) == {"1.0.0", "1.1.0"}
+
+
+def test_a_build_that_has_drained_ends_by_itself_and_serves_again_when_somebody_goes_back(fleet: Fleet) -> None:
+    asyncio.run(ends_and_comes_back(fleet))
 
 
 async def zone_by_zone(fleet: Fleet) -> None:
