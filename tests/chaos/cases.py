@@ -126,6 +126,7 @@ ON_BASIC: Mapping[str, float | None] = {"basic": 3}
 NO_TARGET: Mapping[str, float | None] = {"basic": None}
 HOLDER, SERVER, PRIMARY = "vip_holder", "server_of_most_clients", "database_primary"
 ON_CASSANDRA: Mapping[str, float | None] = {"ha_cassandra": 10}
+CUT_ZONE: Mapping[str, float | None] = {"ha_postgresql": 35, "ha_cassandra": 20}
 
 CASES = (
     Case(
@@ -295,7 +296,7 @@ CASES = (
         )
         for how, done, command, targets, stops in (
             ("dead", "dies", "kill-az", {"ha_postgresql": 25, "ha_cassandra": 10} | alone, alone),
-            ("cut", "is silently cut off", "cut-az", {"ha_postgresql": 35, "ha_cassandra": 20}, ()),
+            ("cut", "is silently cut off", "cut-az", CUT_ZONE, ()),
         )
     ),
     Case(
@@ -304,7 +305,7 @@ CASES = (
         "zone of the PostgreSQL primary is not heard by the next zone",
         "cut-one-way",
         "zone_of_primary_and_next",
-        {"ha_postgresql": 35, "ha_cassandra": 20},
+        CUT_ZONE,
         ZONE_SECONDS,
     ),
     Case(

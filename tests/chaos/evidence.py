@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from tests.chaos.cases import FILL, Case
 PINGS, PING_SECONDS = 3, 2
 ECHOES = 5
 AT_ONCE, ATTEMPTS = 6, 4
+STOPPED = "T"
 
 
 class FaultError(Exception):
@@ -39,14 +40,14 @@ def process_of(view: View, host: str, process: str) -> str:
         return ""
 
 
+def state_of(view: View, host: str, number: str) -> str:
+    """Return the letter that ps has for the state of a process; empty when there is none."""
+    return view.on(host, f"ps -o stat= -p {number} | cat").strip()[:1]
+
+
 def runs(view: View, host: str, number: str) -> bool:
     """Tell whether a process exists, has not ended and is not stopped, as it is after SIGSTOP."""
-    return view.on(host, f"ps -o stat= -p {number} | cat").strip()[:1] not in ("", "T", "Z", "X")
-
-
-def stands(view: View, host: str, number: str) -> bool:
-    """Tell whether a process is stopped, as it is after SIGSTOP."""
-    return view.on(host, f"ps -o stat= -p {number} | cat").strip()[:1] == "T"
+    return state_of(view, host, number) not in ("", STOPPED, "Z", "X")
 
 
 def hears(view: View, host: str, other: Host) -> bool:
@@ -78,6 +79,17 @@ def is_full(view: View, host: str, directory: str) -> bool:
     left, size = view.on(host, f"df --output=avail,size {directory} | tail -n 1").split()
     ballast = view.on(host, f"ls {directory}/{BALLAST} 2>/dev/null || true")
     return ballast != "" and int(left) * 100 < int(size)
+
+
+def lasting(look: Callable[[], list[str]]) -> list[str]:
+    """Return what ``look`` finds in each of some attempts: a process with much memory needs a moment to die."""
+    found = look()
+    for _ in range(ATTEMPTS - 1):
+        if not found:
+            break
+        time.sleep(1)
+        found = look()
+    return found
 
 
 @dataclass(frozen=True)
@@ -134,21 +146,19 @@ class Watch:
             return [host.name for host in self.hosts if not is_full(self.view, host.name, self.case.options[1])]
         raise FaultError(f"nobody can tell whether {kind} happened")
 
+    def touched(self) -> list[str]:
+        """Return the victims that the fault is on; what was killed stays dead and is on nobody."""
+        if self.case.command == "kill-process":
+            return []
+        if self.case.command == "pause-process":
+            # One that has ended is not stopped any more.
+            return [name for name, number in self.processes.items() if state_of(self.view, name, number) == STOPPED]
+        free = self.untouched()
+        return [host.name for host in self.hosts if host.name not in free]
+
     def remains(self) -> list[str]:
         """Return the victims that the fault is still on after it was healed, with its name."""
-        command = self.case.command
-        for attempt in range(ATTEMPTS):
-            time.sleep(min(attempt, 1))
-            if command == "kill-process":
-                return []
-            if command == "pause-process":
-                still = [name for name, number in self.processes.items() if stands(self.view, name, number)]
-            else:
-                free = self.untouched()
-                still = [host.name for host in self.hosts if host.name not in free]
-            if not still:
-                return []
-        return [f"{command} on {name}" for name in still]
+        return [f"{self.case.command} on {name}" for name in lasting(self.touched)]
 
     def check(self, moment: str) -> None:
         """Raise unless the fault is on every victim.
@@ -156,12 +166,8 @@ class Watch:
         Raises:
             FaultError: it is not.
         """
-        for _ in range(ATTEMPTS):
-            if not (spared := self.untouched()):
-                return
-            # A process with much memory needs a moment to die.
-            time.sleep(1)
-        raise FaultError(f"{self.case.command} was not on {', '.join(spared)} {moment}")
+        if spared := lasting(self.untouched):
+            raise FaultError(f"{self.case.command} was not on {', '.join(spared)} {moment}")
 
 
 def watch(view: View, case: Case, victims: list[str]) -> Watch:

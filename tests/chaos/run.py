@@ -329,8 +329,9 @@ def schedule(options: argparse.Namespace, disks: bool) -> list[Case]:
     Raises:
         KeyError: there is no such case, or it is asked for by name and left out.
     """
-    possible = [case for case in of_profile(options.profile) if disks or case.command != FILL]
-    if left_out := [case.name for case in of_profile(options.profile) if case not in possible]:
+    known = of_profile(options.profile)
+    possible = [case for case in known if disks or case.command != FILL]
+    if left_out := [case.name for case in known if case not in possible]:
         if asked := sorted(set(left_out).intersection(options.case or [])):
             raise KeyError(f"{', '.join(asked)}: databases have no disks of their own: make lab DISKS=1")
         said(f"left out, because databases have no disks of their own (make lab DISKS=1): {', '.join(left_out)}")
@@ -338,7 +339,7 @@ def schedule(options: argparse.Namespace, disks: bool) -> list[Case]:
         seed = options.seed or secrets.token_hex(4)
         print(f"--random {options.random} --seed {seed} draws these cases again", flush=True)
         # Of all, so that a lab without disks runs those of the same seed that it can.
-        drawn = random.Random(seed).choices(of_profile(options.profile), k=options.random)
+        drawn = random.Random(seed).choices(known, k=options.random)
         return [case for case in drawn if case in possible]
     names = options.case or [case.name for case in possible]
     return [find(options.profile, name) for name in names] * options.runs

@@ -95,11 +95,15 @@ class Cli:
 
     def story(self, name: str) -> list[str]:
         """Describe, list and terminate a workflow that was started; return what it was, step by step."""
-        until("the visibility store has it", lambda: name in dict(self.listed(name)))
-        running = [self.described(name), dict(self.listed(name))[name]]
+
+        def shown() -> str:
+            return dict(self.listed(name)).get(name, "")
+
+        until("the visibility store has it", lambda: shown() != "")
+        running = [self.described(name), shown()]
         self.terminate(name)
-        until("the visibility store has its end", lambda: dict(self.listed(name))[name] != running[1])
-        return [*running, self.described(name), dict(self.listed(name))[name]]
+        until("the visibility store has its end", lambda: shown() not in ("", running[1]))
+        return [*running, self.described(name), shown()]
 
 
 EXPECTED_STORY = ["RUNNING", "RUNNING", "TERMINATED", "TERMINATED"]

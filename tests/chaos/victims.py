@@ -145,7 +145,8 @@ def zone_of_primary_and_next(view: View) -> list[str]:
 
 def zone_of_neither(view: View) -> list[str]:
     """The first zone that has neither the primary nor the virtual address."""
-    return [zone for zone in all_zones(view) if [zone] not in (zone_of_primary(view), zone_of_vip_holder(view))][:1]
+    taken = zone_of_primary(view) + zone_of_vip_holder(view)
+    return [zone for zone in all_zones(view) if zone not in taken][:1]
 
 
 def all_zones(view: View) -> list[str]:
