@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._drill import GR
 from ansible_collections.zerospof.temporal.plugins.modules.drill_fault import TIMER
 
 from lab.view import PROXY, View
+from tests.chaos.victims import two_balancers
 from tests.chaos.whole import balancers_are_whole, database_is_whole, until
 from tests.cluster.conftest import LiveCluster, Run
 from tests.cluster.test_gates import out_of_traffic
 from tests.cluster.test_rolling_upgrade import at_line, kill_when
+from tests.drill_report import result_in
 
 pytestmark = pytest.mark.profiles(whole=["basic", "ha_postgresql"])
 
@@ -52,13 +54,11 @@ def flat(run: Run) -> str:
     return " ".join(run.output.split())
 
 
-def result_in(directory: Path) -> dict[str, Any]:
-    """The result of the one drill that wrote into ``directory``, which has its picture and its page, too."""
-    [file] = directory.glob("*/*/*.json")
-    picture, page = (file.with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".svg", ".html"))
-    assert picture.startswith("<svg")
-    assert picture in page
-    return json.loads(file.read_text(encoding="utf-8"))
+def passed(run: Run, directory: Path) -> dict[str, Any]:
+    """The result of a drill that wrote into ``directory`` and has to be passed."""
+    print(run.output[run.output.rfind("TASK [What the drill showed") :])
+    assert run.code == 0, run.reasons
+    return result_in(directory)
 
 
 @pytest.fixture
@@ -148,10 +148,7 @@ def is_free(view: View, host: str) -> bool:
 def test_a_fault_is_made_and_over_and_its_report_is_there(
     cluster: LiveCluster, victim: str, tmp_path: Path, fault: str
 ) -> None:
-    run = drill(cluster, fault, victim, directory=str(tmp_path))
-    print(run.output[run.output.rfind("TASK [What the drill showed") :])
-    assert run.code == 0, run.reasons
-    result = result_in(tmp_path)
+    result = passed(drill(cluster, fault, victim, directory=str(tmp_path)), tmp_path)
     assert result["victims"] == [victim]
     assert result["starts"] > 0
     assert not result["problems"]
@@ -167,36 +164,22 @@ def test_the_primary_is_killed_whoever_it_is(cluster: LiveCluster, tmp_path: Pat
     primary = view.database_primary()
     sentence = f"kill {primary} for {SECONDS} s"
     run = drill(cluster, "kill", PRIMARY, sentence=sentence, directory=str(tmp_path), before_seconds=5)
-    print(run.output[run.output.rfind("TASK [What the drill showed") :])
-    assert run.code == 0, run.reasons
-    assert result_in(tmp_path)["victims"] == [primary]
+    assert passed(run, tmp_path)["victims"] == [primary]
     until("the database is whole again", lambda: database_is_whole(view))
 
 
-def holder(view: View) -> str:
-    return view.vip_holder()
-
-
-def another_balancer(view: View) -> str:
-    return next(host for host in view.members("load_balancers") if host != view.vip_holder())
-
-
-@pytest.mark.parametrize(
-    ("who", "part"), [(holder, VIP_HOLDER), (another_balancer, "")], ids=["the-holder", "another-balancer"]
-)
+@pytest.mark.parametrize(("place", "part"), [(0, VIP_HOLDER), (1, "")], ids=["the-holder", "another-balancer"])
 def test_a_balancer_that_is_cut_off_has_the_virtual_address_for_nobody(
-    cluster: LiveCluster, tmp_path: Path, who: Callable[[View], str], part: str
+    cluster: LiveCluster, tmp_path: Path, place: int, part: str
 ) -> None:
     view = cluster.view
     until("every server is up", view.every_server_is_up)
-    balancer = who(view)
+    balancer = two_balancers(view)[place]
     hardware = view.on(balancer, "cat /sys/class/net/eth0/address").strip()
     sentence = f"cut {balancer} for {SECONDS} s"
     with neighbour(view) as seen:
         run = drill(cluster, "cut", part or balancer, sentence=sentence, directory=str(tmp_path), before_seconds=5)
-    print(run.output[run.output.rfind("TASK [What the drill showed") :])
-    assert run.code == 0, run.reasons
-    result = result_in(tmp_path)
+    result = passed(run, tmp_path)
     assert result["victims"] == [balancer]
     began = datetime.fromisoformat(result["started"]).timestamp()
     meanwhile = {

@@ -18,6 +18,8 @@ import pytest
 import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils import _drill
 
+from tests.drill_report import result_in
+
 ROOT = Path(__file__).resolve().parents[2]
 # Of a machine that is busy with something else.
 SECONDS = 600
@@ -139,9 +141,10 @@ class Stage:
         """The files of what ran beside the playbook."""
         return [path.name for path in (self.place / "async").glob("*")]
 
-    def files(self, suffix: str) -> list[Path]:
-        """The reports with this suffix."""
-        return sorted((self.place / "reports").rglob(f"*{suffix}"))
+    @property
+    def reports(self) -> Path:
+        """Where the drill writes its report."""
+        return self.place / "reports"
 
     def play(
         self, *options: str, gone: str = "", load: str = "", health: str = "", **wishes: object
@@ -158,7 +161,7 @@ class Stage:
         variables = {
             "stub_plan": plan(),
             "stub_log": str(self.place / "log"),
-            "drill_directory": str(self.place / "reports"),
+            "drill_directory": str(self.reports),
             "drill_confirmation": SENTENCE,
             "drill_before_seconds": 1,
             "drill_after_seconds": 1,
@@ -225,24 +228,16 @@ def test_nobody_is_hit_while_nobody_watches(stage: Stage) -> None:
     assert stage.left_behind == []
 
 
-def read(stage: Stage) -> dict[str, Any]:
-    """Return the one report that there is."""
-    [file] = stage.files(".json")
-    picture, page = (file.with_suffix(suffix).read_text() for suffix in (".svg", ".html"))
-    assert picture.startswith("<svg")
-    assert picture in page
-    return json.loads(file.read_text())
-
-
 def test_a_drill_that_is_passed_is_written_down_as_such(stage: Stage) -> None:
     code, said = stage.play("--limit", "all")
     assert code == 0
     assert "Nobody suffers any more." in said
     assert stage.done == ["present", "present", "absent", "absent"]
     assert stage.left_behind == []
-    result = read(stage)
+    result = result_in(stage.reports)
     assert not any(result["found"].values())
-    assert "Passed." in stage.files(".html")[0].read_text()
+    [page] = stage.reports.rglob("*.html")
+    assert "Passed." in page.read_text()
     assert result["starts"] > 0
     assert result["held_seconds"] >= 1
 
@@ -251,7 +246,7 @@ def test_a_drill_after_which_the_cluster_is_not_whole_is_written_down_and_not_pa
     code, said = stage.play(health="unwell")
     assert code != 0
     assert "everything once unfinished: nobody knows whether the cluster is whole again" in said
-    result = read(stage)
+    result = result_in(stage.reports)
     assert result["problems"] == ["unfinished: nobody knows whether the cluster is whole again"]
     assert result["starts"] > 0
 
@@ -262,7 +257,7 @@ def test_a_victim_that_is_out_of_reach_is_named_and_the_others_are_well_again(st
     assert "temporal-c: nobody has seen that it is well again: " in said
     assert "Nobody suffers any more" not in said
     assert stage.done == ["present", "absent"]
-    result = read(stage)
+    result = result_in(stage.reports)
     assert result["found"]["unfinished"] == 2
     assert "temporal-c: the fault was not made: " in result["problems"][0]
     assert result["starts"] > 0
