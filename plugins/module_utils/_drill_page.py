@@ -12,13 +12,15 @@ from typing import Any
 from ansible_collections.zerospof.temporal.plugins.module_utils import _drill
 from ansible_collections.zerospof.temporal.plugins.module_utils._text import counted
 
+# The report of the chaos suite looks like this, too.
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1240px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px }
 th, td { border: 1px solid #ccc; padding: 3px 8px; text-align: left; vertical-align: top }
-th { background: #f2f2f2 } .no { background: #fbe3d6 } .yes { background: #e2f0e4 } .no, .yes { padding: .5em 1em }
+th { background: #f2f2f2 } .no { background: #fbe3d6 } .yes { background: #e2f0e4 }
 svg { width: 100%; height: auto; border: 1px solid #ddd }
 """
+VERDICT_STYLE = ".no, .yes { padding: .5em 1em }"
 COLUMNS = ("client", "starts", "longest gap", "it began", "longest before the fault", "slowest start", "errors")
 
 
@@ -60,7 +62,7 @@ def drill_page(result: Mapping[str, Any], chart: str) -> str:
     where = f"{result['profile']}, {counted(result['hosts'], 'host')}{versions}; {lasted}"
     parts = [
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
+        f"<style>{STYLE}{VERDICT_STYLE}</style></head><body><h1>{escape(title)}</h1>",
         f"<p>{escape(where)}</p>",
         verdict,
         "<h2>What clients saw</h2>",

@@ -15,6 +15,7 @@ import tests.conftest  # noqa: F401  makes the checkout importable as the collec
 
 # isort: split
 from ansible_collections.zerospof.temporal.plugins.module_utils._calls import CLIENTS, PATIENT, RETRYING, SINGLE
+from ansible_collections.zerospof.temporal.plugins.module_utils._drill_page import STYLE
 
 from tests.baseline.result import Outcome
 from tests.chaos import controls, spof
@@ -201,13 +202,7 @@ def single_points(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> str:
     return markdown(spof.COLUMNS, spof.lines(runs, outcomes))
 
 
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1240px; margin: 2em auto; padding: 0 1em }
-table { border-collapse: collapse; margin: 1em 0; font-size: 13px }
-th, td { border: 1px solid #ccc; padding: 3px 8px; text-align: left; vertical-align: top }
-th { background: #f2f2f2 } .no { background: #fbe3d6 } .yes { background: #e2f0e4 } .absent { color: #888 }
-section { margin: 2.5em 0 } svg { width: 100%; height: auto; border: 1px solid #ddd }
-"""
+OWN_STYLE = ".absent { color: #888 } section { margin: 2.5em 0 }"
 
 
 def plain(cell: str) -> str:
@@ -265,7 +260,7 @@ def page(runs: Sequence[Run], outcomes: Sequence[Outcome]) -> str:
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Faults, measured</title>',
-            f"<style>{STYLE}</style></head><body><h1>Faults, measured</h1>",
+            f"<style>{STYLE}{OWN_STYLE}</style></head><body><h1>Faults, measured</h1>",
             f"<p>Failed calls are those of three clients: {PATIENT}, {RETRYING}, {SINGLE}. The gap is the longest time",
             "between two acknowledged starts (balancers: or questions; workers: between two ends of workflows)",
             "that one of the first two saw. Bars are",
