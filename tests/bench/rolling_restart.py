@@ -132,7 +132,7 @@ def main() -> int:
     parser.add_argument(
         "--playbook",
         default="rolling_restart",
-        choices=("rolling_restart", "rolling_upgrade", "rollback", "rolling_cassandra"),
+        choices=("rolling_restart", "rolling_upgrade", "rollback", "rolling_cassandra", "rotate_certificates"),
         help="the first one restarts all that it is to, whether due or not (default: rolling_restart)",
     )
     options, wishes = parser.parse_known_args()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,11 @@ import yaml
 from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra import parse_status
 
 from lab.load import Load, load
+from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster, Run, lab
+from tests.cluster.losses import lose
 from tests.cluster.test_placement import copies_are_those_of_nodetool, place
+from tests.cluster.test_rolling_upgrade import at_line, kill_when
 
 pytestmark = pytest.mark.profiles(whole=["ha_cassandra"])
 
@@ -23,14 +28,11 @@ HOST = {"ansible_host": "10.77.0.57", "lab_image": "debian-12"}
 RECORD = "/var/lib/zerospof/cassandra/ring"
 # Beside Ansible and a node that starts, two cores have no room for more.
 PER_SECOND = 1
-REMOVE = """
-- hosts: cassandra-a3
-  roles: [zerospof.temporal.topology]
-  tasks:
-    - ansible.builtin.include_role:
-        name: zerospof.temporal.cassandra
-        tasks_from: remove
-"""
+REMOVE = ("-e", f"hosts_to_remove=[{NEW}]")
+# Where the control node dies, as Ansible names a task when it has ended: before the node begins to hand over its data,
+# and when it has left and is stopped, and its data are still there.
+ASKED = "TASK .*cassandra : remove . What the others say of the ring is known"
+LEFT = "TASK .*cassandra : remove . The data of the node are gone"
 
 
 def starts(cluster: LiveCluster) -> dict[str, str]:
@@ -109,13 +111,23 @@ def test_the_report_counts_on_it(grown: LiveCluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("joined")
-def test_it_leaves_for_good_and_nothing_is_restarted(
-    grown: LiveCluster, before: dict[str, str], tmp_path: Path
+def test_it_leaves_for_good_though_the_control_node_dies_twice_and_nothing_is_restarted(
+    grown: LiveCluster, before: dict[str, str]
 ) -> None:
-    play = tmp_path / "remove.yml"
-    play.write_text(REMOVE, encoding="utf-8")
+    """The first run dies while the node hands over its data, the second one when it has left; the third one goes on."""
+
+    def lose_while_it_leaves(process: subprocess.Popen[str]) -> None:
+        until("it leaves", lambda: "Mode: LEAVING" in grown.view.on(NEW, "nodetool netstats"))
+        lose(process)
+
+    command = grown.playbook("scale_in", *REMOVE)
     with load(grown.view, PER_SECOND) as made:
-        run = grown.run(str(play.with_suffix("")))
+        first = at_line(command, ASKED, f"{NEW} leaves", lose_while_it_leaves)
+        second = kill_when(command, LEFT, after=f"{NEW} leaves")
+        run = grown.run("scale_in", *REMOVE)
+    assert first.code == -signal.SIGKILL
+    assert f"{NEW}, half-way" in second
+    assert f"{NEW}, half-way" in run.output
     assert run.code == 0, run.reasons
     assert made.lost == [], made.summary()
     ring = parse_status(grown.view.on(min(before), "nodetool status"))
@@ -124,3 +136,6 @@ def test_it_leaves_for_good_and_nothing_is_restarted(
     after = starts(grown)
     assert {host: after[host] for host in before} == before
     assert grown.view.on(NEW, "ls /var/lib/cassandra/data").split() == []
+    again = grown.run("scale_in", *REMOVE)
+    assert again.code == 0, again.reasons
+    assert f"{NEW} has left the cluster already" in again.output
