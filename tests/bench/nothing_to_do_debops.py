@@ -37,6 +37,7 @@ SETTINGS = {
 PREPARE = r"""
 sed --in-place --regexp-extended 's/^(10[.0-9]+) ([^. ]+)$/\1 \2.lab.test \2/' /etc/hosts
 echo 'APT::Install-Recommends "false";' >/etc/apt/apt.conf.d/91bench
+rm --recursive --force /var/lib/apt/lists/*
 apt-get update --quiet=2
 """
 # The lists of a lab's image are short, which makes a question about packages cheap (lab/README.md). DebOps has fetched
