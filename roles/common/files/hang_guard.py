@@ -8,9 +8,9 @@ makes one waits. So this program says something that is answered at once (a requ
 PostgreSQL, a question on the control socket of HAProxy, one to the REST interface of Patroni) and kills all processes
 of the unit, or its main process alone, when there was no answer several times in a row.
 
-Who is slow does not hang. A process that has had the processor meanwhile, or that waits for a disk, gets as long as a
-minute. Only silence counts: any byte, the end of the connection and its refusal come from somebody who is alive, or are
-for systemd to deal with. A unit that starts or stops is left alone.
+Who is slow does not hang. A process that has had the processor meanwhile, or that waits for it or for a disk, gets as
+long as a minute. Only silence counts: any byte, the end of the connection and its refusal come from somebody who is
+alive, or are for systemd to deal with. A unit that starts or stops is left alone.
 
 It ends by itself after a while, and its timer starts it again, as it is on disk then.
 """
@@ -30,8 +30,8 @@ SILENT, SILENT_AND_BUSY, TIMEOUT_SECONDS, PAUSE_SECONDS = 3, 20, 2.0, 1.0
 # A service that has just been ended needs a moment to come back.
 RETURN_SECONDS = 10.0
 LIFE_SECONDS = 600.0
-# States of a process as the kernel calls them: stopped, and waiting for a disk.
-STOPPED, WAITS_FOR_DISK = ("T", "t"), "D"
+# States of a process as the kernel calls them: stopped; and on a processor or waiting for one, or for a disk.
+STOPPED, WAITS_FOR_MACHINE = ("T", "t"), ("R", "D")
 
 
 def is_silent(address: str, message: bytes, context: ssl.SSLContext | None = None) -> bool:
@@ -83,7 +83,7 @@ def life_of(number: str) -> tuple[str, int]:
 def hangs(before: tuple[str, int], now: tuple[str, int]) -> bool:
     """Tell whether a process that is silent hangs, from its life ``before`` and ``now``; otherwise it is slow."""
     state, worked = now
-    return state in STOPPED or (state != WAITS_FOR_DISK and worked == before[1])
+    return state in STOPPED or (state not in WAITS_FOR_MACHINE and worked == before[1])
 
 
 def end(unit: str, whom: str) -> None:
