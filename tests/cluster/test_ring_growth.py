@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +15,8 @@ from ansible_collections.zerospof.temporal.plugins.module_utils._cassandra impor
 from lab.load import Load, load
 from tests.chaos.whole import until
 from tests.cluster.conftest import LiveCluster, Run, lab
-from tests.cluster.losses import lose
 from tests.cluster.test_placement import copies_are_those_of_nodetool, place
-from tests.cluster.test_rolling_upgrade import at_line, kill_when
+from tests.cluster.test_rolling_upgrade import kill_when
 
 pytestmark = pytest.mark.profiles(whole=["ha_cassandra"])
 
@@ -116,16 +113,14 @@ def test_it_leaves_for_good_though_the_control_node_dies_twice_and_nothing_is_re
 ) -> None:
     """The first run dies while the node hands over its data, the second one when it has left; the third one goes on."""
 
-    def lose_while_it_leaves(process: subprocess.Popen[str]) -> None:
+    def it_leaves() -> None:
         until("it leaves", lambda: "Mode: LEAVING" in grown.view.on(NEW, "nodetool netstats"))
-        lose(process)
 
     command = grown.playbook("scale_in", *REMOVE)
     with load(grown.view, PER_SECOND) as made:
-        first = at_line(command, ASKED, f"{NEW} leaves", lose_while_it_leaves)
+        kill_when(command, ASKED, after=f"{NEW} leaves", ready=it_leaves)
         second = kill_when(command, LEFT, after=f"{NEW} leaves")
         run = grown.run("scale_in", *REMOVE)
-    assert first.code == -signal.SIGKILL
     assert f"{NEW}, half-way" in second
     assert f"{NEW}, half-way" in run.output
     assert run.code == 0, run.reasons

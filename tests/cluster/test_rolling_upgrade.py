@@ -290,11 +290,16 @@ def at_line(command: list[str], pattern: str, after: str, act: Callable[[subproc
     return Run(code, "".join(said))
 
 
-def kill_when(command: list[str], pattern: str, after: str) -> str:
+def kill_when(command: list[str], pattern: str, after: str, ready: Callable[[], None] = lambda: None) -> str:
     """Run ``command``; kill it, with all that it started, at the first line of ``pattern`` after ``after``.
 
-    Returns what it had said until then.
+    ``ready`` waits there until it is time to. Returns what it had said until then.
     """
-    run = at_line(command, pattern, after, lose)
+
+    def act(process: subprocess.Popen[str]) -> None:
+        ready()
+        lose(process)
+
+    run = at_line(command, pattern, after, act)
     assert run.code == -signal.SIGKILL, f"it ended with {run.code} before it could be killed"
     return run.output

@@ -38,8 +38,11 @@ PLAIN_QUEUE, PLAIN = "plain-queue", "plain"
 MOVING_QUEUE, MOVING = "moving-queue", "moving"
 AGAIN_QUEUE, AGAIN = "again-queue", "again"
 BACK_QUEUE, BACK = "back-queue", "back"
+FOLLOWING_QUEUE, FOLLOWING = "following-queue", "following"
 GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vlan": 10, "devices": [{"name": "gate"}]}]}
 HELD = 5
+# Few slots, so that a small load asks for all instances; and changes that keep more of them busy than the fewest have.
+FEWEST, MOST, SLOTS, DEVICE_SECONDS, MANY = 1, 3, 4, 10.0, 100
 PAUSE_SECONDS = 0.4
 # Whoever asks for the same deployment more often is refused after a while.
 LOOK_SECONDS = 2.0
@@ -79,6 +82,12 @@ class Fleet:
             "temporal_worker_deployments": [*inventory, declared],
         }
         return self.cluster.playbook(name, "-e", json.dumps(extra))
+
+    def instances(self, build: str, name: str) -> list[int]:
+        """Return how many instances of a build of a deployment run on each worker host."""
+        command = f"systemctl list-units --no-legend --state=active 'temporal-sdk-worker@{name}-{build}-*.service'"
+        view = self.cluster.view
+        return [len(view.on(host, command).splitlines()) for host in view.members("temporal_workers")]
 
     @property
     def namespace(self) -> str:
@@ -133,8 +142,8 @@ class Fleet:
 
     def running(self, build: str, name: str) -> list[str]:
         """Return the hosts on which a worker of a build of a deployment runs."""
-        command = f"systemctl list-units --no-legend --state=active 'temporal-sdk-worker@{name}-{build}-*.service'"
-        return [host for host in self.cluster.view.members("temporal_workers") if self.cluster.view.on(host, command)]
+        hosts = self.cluster.view.members("temporal_workers")
+        return [host for host, number in zip(hosts, self.instances(build, name), strict=True) if number]
 
 
 @pytest.fixture
@@ -169,9 +178,11 @@ async def routing(client: Client) -> tuple[str, str]:
     return config.current_deployment_version.build_id, config.ramping_deployment_version.build_id
 
 
-async def start(client: Client, queue: str = QUEUE, *, hold: bool = False) -> tuple[model.Change, WorkflowHandle]:
-    """Start one change of the network."""
-    change = model.Change(f"rolled-{uuid.uuid4().hex[:8]}", 10, [model.Device("device")], hold=hold)
+async def start(
+    client: Client, queue: str = QUEUE, *, hold: bool = False, seconds: float = model.Device.seconds
+) -> tuple[model.Change, WorkflowHandle]:
+    """Start one change of the network, whose device takes ``seconds``."""
+    change = model.Change(f"rolled-{uuid.uuid4().hex[:8]}", 10, [model.Device("device", seconds=seconds)], hold=hold)
     handle = await client.start_workflow(workflows.ConfigureNetwork.run, change, id=change.change_id, task_queue=queue)
     return change, handle
 
@@ -210,13 +221,15 @@ async def ends_right(change: model.Change, handle: WorkflowHandle) -> None:
 
 
 @contextlib.asynccontextmanager
-async def load(client: Client, queue: str = QUEUE) -> AsyncIterator[list[tuple[model.Change, WorkflowHandle]]]:
+async def load(
+    client: Client, queue: str = QUEUE, seconds: float = model.Device.seconds
+) -> AsyncIterator[list[tuple[model.Change, WorkflowHandle]]]:
     """Start changes all the time; yield the list of them, which grows. One that cannot be started ends the test."""
     started: list[tuple[model.Change, WorkflowHandle]] = []
 
     async def go_on() -> None:
         while True:
-            started.append(await start(client, queue))
+            started.append(await start(client, queue, seconds=seconds))
             await asyncio.sleep(PAUSE_SECONDS)
 
     task = asyncio.ensure_future(go_on())
@@ -359,6 +372,43 @@ async def ends_and_comes_back(fleet: Fleet) -> None:
 
 def test_a_build_that_has_drained_ends_by_itself_and_serves_again_when_somebody_goes_back(fleet: Fleet) -> None:
     asyncio.run(ends_and_comes_back(fleet))
+
+
+async def follows(fleet: Fleet) -> None:
+    """A deployment that has all its instances, as it follows the load, gets a new build, which follows it in turn."""
+    client = await fleet.cluster.view.client("rollout@outside", namespace=fleet.namespace)
+    declared = {
+        "name": FOLLOWING,
+        "task_queue": FOLLOWING_QUEUE,
+        "instances_min": FEWEST,
+        "instances_max": MOST,
+        "environment": {"TEMPORAL_WORKER_MAX_CONCURRENT_ACTIVITIES": str(SLOTS)},
+    }
+    more = {"declared": declared, "temporal_worker_scaling": {"calm_seconds": 20}}
+    hosts = len(fleet.cluster.view.members("temporal_workers"))
+
+    async def has(build: str, *numbers: int) -> None:
+        async with asyncio.timeout(RESULT_SECONDS):
+            while not set(await asyncio.to_thread(fleet.instances, build, FOLLOWING)) <= set(numbers):
+                await asyncio.sleep(LOOK_SECONDS)
+
+    await fleet.run("deploy_workers", "1.0.0", steps=[], **more)
+    assert fleet.instances("1.0.0", FOLLOWING) == [FEWEST] * hosts
+    many = [await start(client, FOLLOWING_QUEUE, seconds=DEVICE_SECONDS) for _ in range(MANY)]
+    async with load(client, FOLLOWING_QUEUE, DEVICE_SECONDS) as started:
+        await has("1.0.0", MOST)
+        await fleet.run("deploy_workers", "1.1.0", steps=[50], hold_seconds=20, **more)
+        # What is new goes to the new build alone, which grows with it; the old one ends what it has, and shrinks.
+        await has("1.1.0", *range(FEWEST + 1, MOST + 1))
+        await has("1.0.0", 0, FEWEST)
+    shares = await judge([*many, *started])
+    print(f"changes by build: {shares}")
+    assert set(shares) == {"1.0.0", "1.1.0"}, shares
+    await has("1.1.0", FEWEST)
+
+
+def test_a_build_of_a_deployment_that_follows_the_load_is_replaced_under_load(fleet: Fleet) -> None:
+    asyncio.run(follows(fleet))
 
 
 async def zone_by_zone(fleet: Fleet) -> None:
