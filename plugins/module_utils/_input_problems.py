@@ -161,6 +161,7 @@ def _value_problems(cluster: Cluster) -> Iterator[str]:
     version = cluster.value("temporal_version")
     if version is not None:
         yield from (f"temporal_version: {problem}" for problem in _version_problems(version))
+    yield from _release_problems(cluster)
     shards = cluster.value("temporal_history_shards")
     servers = len(cluster.members("temporal_servers"))
     if shards is not None and shards < 1:
@@ -182,6 +183,23 @@ def _value_problems(cluster: Cluster) -> Iterator[str]:
                 f"patroni_leader_disk_free_least_percent{cluster.where(hosts)}: {percent:g} must be from 0 to below "
                 f"{HALF_OF_A_DISK}, as a member with twice as much is one with room"
             )
+
+
+def _release_problems(cluster: Cluster) -> Iterator[str]:
+    """What guards a change of release compares with what the cluster is to have, and not with what a role is given."""
+    versions = cluster.value("temporal_versions") or {}
+    wanted = {
+        "temporal_server_version": ("temporal_version", cluster.value("temporal_version")),
+        "cassandra_version": ("temporal_versions.cassandra", versions.get("cassandra")),
+    }
+    for name, (source, release) in wanted.items():
+        for value, hosts in cluster.values(name):
+            own = [host for host in hosts if name in cluster.hostvars[host]]
+            if own and release is not None and str(value) != str(release):
+                yield (
+                    f"{name}{cluster.where(own)}: {value} is not what {source} says, {release}; leave it out, and set"
+                    f" {source} for the whole cluster"
+                )
 
 
 def _version_problems(version: str) -> Iterator[str]:

@@ -20,20 +20,24 @@ RESTARTED = "the service restarts, zone by zone"
 
 @dataclass(frozen=True)
 class Use:
-    """The tiers whose services use a certificate, and how a running one comes to use another."""
+    """The tiers whose services use a certificate, and how a running one comes to use another.
+
+    ``trusted``: how it comes to trust another authority, where that is something else.
+    """
 
     tiers: tuple[str, ...]
     taken: str
+    trusted: str = ""
 
 
 # By the name of the certificate. One that is not here belongs to no service of the cluster.
 USES = {
-    "etcd": Use(("etcd",), "read at each connection"),
+    "etcd": Use(("etcd",), "read at each connection", RESTARTED),
     "patroni": Use(("postgresql",), RELOADED),
     "cassandra": Use(("cassandra",), RELOADED),
     "haproxy": Use(("temporal_servers", "load_balancers"), RELOADED),
     "pgbouncer": Use(("temporal_servers",), RELOADED),
-    "temporal": Use(("temporal_servers",), "read every minute"),
+    "temporal": Use(("temporal_servers",), "read every minute", RESTARTED),
     "temporal-schema": Use(("temporal_servers",), "read when it is used"),
     "temporal-ui": Use(("temporal_ui",), RESTARTED),
     "worker": Use(("temporal_workers",), "read within seconds"),
@@ -67,6 +71,7 @@ class _Cluster:
     found: Found
     tiers: _topology.Tiers
     asked: tuple[str, ...]
+    trusts: bool = False
 
     @property
     def members(self) -> dict[str, list[str]]:
@@ -83,7 +88,7 @@ class _Cluster:
         """Return the certificates that services of these tiers use, and all others when no tier was asked for."""
         members = self.members
         return [
-            {"host": host, "taken": use.taken, **one}
+            {"host": host, "taken": (self.trusts and use.trusted) or use.taken, **one}
             for host, certificates in self.found.items()
             for one in certificates
             if one["name"] in USES
@@ -91,15 +96,27 @@ class _Cluster:
             if any(host in members.get(tier, ()) for tier in use.tiers) or (not use.tiers and not self.asked)
         ]
 
-    def plan(self, due: Sequence[Mapping[str, Any]], problems: Sequence[str]) -> dict[str, Any]:
-        """Return the plan as a playbook and people need it."""
+    def outages(self, due: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return which tiers would not serve while one of their hosts restarts for what is ``due``."""
+        members, zones, found = self.members, _topology.zones_by_host(self.groups), []
+        restarted = [(one["host"], one["name"]) for one in due if one["taken"] == RESTARTED]
+        for tier, hosts in members.items():
+            parts = {zone for host in hosts for zone in zones.get(host, ())}
+            if _rolling.largest_batch(tier, len(hosts), len(parts)) < 0 and any(
+                host in hosts and tier in USES[name].tiers for host, name in restarted
+            ):
+                found.append(_rolling.outage(_topology.tier_group(tier, self.tiers), len(hosts)))
+        return found
+
+    def plan(self, due: Sequence[Mapping[str, Any]], problems: Sequence[str], accepted: bool) -> dict[str, Any]:
+        """Return the plan as a playbook and people need it; ``accepted``: an outage is no problem."""
         shown = ("host", "path", "issued", "days", "taken")
         return {
             "due": [{name: one[name] for name in shown} for one in due],
             "kept": len(self.certificates()) - len(due),
             "hosts": {tier: [host for host in hosts if host in self.found] for tier, hosts in self.members.items()},
             "left_out": self.left_out,
-            "problems": list(problems),
+            "problems": [*problems, *([] if accepted else self.outages(due))],
         }
 
 
@@ -108,10 +125,10 @@ def renewal_plan(
 ) -> dict[str, Any]:
     """Return ``{step, due, kept, hosts, left_out, problems}``.
 
-    ``wishes``: ``tiers`` (all when empty), ``issued_before`` (ISO 8601) and ``misspelt``. ``due``: ``[{host, path,
-    issued, days, taken}]``. ``kept``: how many others were looked at. ``hosts``: by tier, those that the run goes
-    through, whether anything is due on them or not: an earlier run may have ended between a file and its reload.
-    With ``problems`` nothing must be renewed.
+    ``wishes``: ``tiers`` (all when empty), ``issued_before`` (ISO 8601), ``accept_outage`` and ``misspelt``. ``due``:
+    ``[{host, path, issued, days, taken}]``. ``kept``: how many others were looked at. ``hosts``: by tier, those that
+    the run goes through, whether anything is due on them or not: an earlier run may have ended between a file and its
+    reload. With ``problems`` nothing must be renewed.
     """
     asked = tuple(_rolling.names(wishes.get("tiers") or ()))
     unknown = [name for name in asked if name not in _rolling.UNITS]
@@ -124,7 +141,7 @@ def renewal_plan(
         )
     cluster = _Cluster(groups, found, tiers or {}, asked)
     due = [one for one in cluster.certificates() if moment and datetime.fromisoformat(one["issued"]) < moment]
-    return {"step": "", **cluster.plan(due, problems)}
+    return {"step": "", **cluster.plan(due, problems, bool(wishes.get("accept_outage")))}
 
 
 def authority_plan(
@@ -137,10 +154,11 @@ def authority_plan(
 ) -> dict[str, Any]:
     """Return the plan of one step of another authority, as :func:`renewal_plan`.
 
-    ``wishes``: ``step``, and ``tiers`` and ``misspelt``, which must be empty. ``goal``: ``{signer, trusted}`` of
-    ``authority_rotation``. ``waiting``: see :func:`_authority.problems`.
+    ``wishes``: ``step``, ``accept_outage``, and ``tiers`` and ``misspelt``, which must be empty. ``goal``: ``{signer,
+    trusted}`` of ``authority_rotation``. ``waiting``: see :func:`_authority.problems`.
     """
-    cluster = _Cluster(groups, found, tiers or {}, ())
+    # The second step changes by whom certificates are signed, and nobody's trust.
+    cluster = _Cluster(groups, found, tiers or {}, (), trusts=wishes["step"] != "sign")
     problems = [_misspelt(name) for name in wishes.get("misspelt", ())]
     if wishes.get("tiers"):
         problems.append("tiers: an authority is that of all tiers; leave them out")
@@ -148,7 +166,7 @@ def authority_plan(
     due = [one for one in certificates if _authority.wanting(one, goal["signer"], goal["trusted"])]
     by_host = {host: [one for one in certificates if one["host"] == host] for host in found}
     problems += _authority.problems(wishes["step"], goal, by_host, cluster.left_out, waiting)
-    return {"step": wishes["step"], **cluster.plan(due, problems)}
+    return {"step": wishes["step"], **cluster.plan(due, problems, bool(wishes.get("accept_outage")))}
 
 
 def waiting(units: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -217,7 +217,8 @@ def leaders(states: States, members: Sequence[str]) -> list[str]:
     return sorted({leader for leader in told if leader})
 
 
-def _outage(group: str, size: int) -> str:
+def outage(group: str, size: int) -> str:
+    """Say that a tier of ``size`` hosts does not serve while one of them restarts."""
     hosts = f"{size} host{'s' * (size > 1)}"
     return (
         f"{group}: {hosts} cannot serve while one of them restarts, so this is an outage; accept it with "
@@ -274,7 +275,7 @@ class _Planner:
         size = len(self.members(tier))
         serves = any(not host.down for host in found)
         if serves and self.largest(tier) < 0 and not self.asked.accept_outage:
-            return _outage(_topology.tier_group(tier, self.tiers), size)
+            return outage(_topology.tier_group(tier, self.tiers), size)
         return ""
 
     def leaders(self) -> list[str]:
@@ -320,6 +321,7 @@ class _Planner:
                         "down": host.down,
                         "ailing": host.ailing,
                         "missing": list(host.missing),
+                        "interrupted": INTERRUPTED in host.reasons,
                     }
                     for host in batch
                 ],
@@ -335,10 +337,10 @@ def rolling_plan(
     """Return ``{steps, left_out, problems}``.
 
     ``wishes`` has the keys of :class:`Wishes`, and in ``misspelt`` names that look like these. A step is ``{step, tier,
-    title, batches: [{zone, hosts: [{name, units, together, reasons, down, ailing, missing}]}]}``; that of the primary
-    has the hosts whose queries are ``waiting`` meanwhile, too. Of units that restart ``together``, each rests on those
-    before it. ``left_out``: hosts of the tiers that ``states`` does not tell of. With ``problems`` nothing must be
-    restarted.
+    title, batches: [{zone, hosts: [{name, units, together, reasons, down, ailing, missing, interrupted}]}]}``; that of
+    the primary has the hosts whose queries are ``waiting`` meanwhile, too. Of units that restart ``together``, each
+    rests on those before it. ``left_out``: hosts of the tiers that ``states`` does not tell of. With ``problems``
+    nothing must be restarted.
 
     Raises:
         TopologyError: a host is not in exactly one zone, or ``tiers`` of the wishes is no list.
@@ -407,8 +409,8 @@ def rolling_serial(groups: _topology.Groups, step: str) -> list[int]:
 def rolling_host(plan: Mapping[str, Any], step: str, host: str) -> dict[str, Any]:
     """Return what the plan says of ``host`` in ``step``.
 
-    ``{name, units, together, reasons, down, ailing, missing, tier, zone, batch, batches, hosts}``: batch ``batch`` of
-    ``batches`` has ``hosts``.
+    ``{name, units, together, reasons, down, ailing, missing, interrupted, tier, zone, batch, batches, hosts}``: batch
+    ``batch`` of ``batches`` has ``hosts``.
 
     Raises:
         TopologyError: the plan has no such host in this step.

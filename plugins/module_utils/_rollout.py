@@ -23,6 +23,8 @@ FINAL = frozenset({TAKE_BACK, REFUSE, DONE})
 
 # The whole of the traffic, as a step.
 ALL = 100.0
+# From one to the next, in percent: the server keeps a share in 32 bits, so that 33.3 comes back as a little less.
+LEAST_STEP = 0.001
 # A worker that crashes once may have had bad luck. One that crashes again in the same step has a fault.
 TOLERATED_RESTARTS = 1
 
@@ -127,7 +129,7 @@ def decide(
     left = routing.step_since + wishes.hold_seconds - now
     if left > 0:
         return Action(WAIT, f"it gets {share(routing.percentage)}", routing.percentage, left)
-    following = [step for step in wishes.steps if step > routing.percentage]
+    following = [step for step in wishes.steps if step > routing.percentage + LEAST_STEP]
     return _step(min(following)) if following else Action(PROMOTE, "it has held every step")
 
 
@@ -307,22 +309,27 @@ def rollouts(
 
     ``names``: of these deployments alone, as a list or as text; of all when there are none. ``reached``: hosts of the
     run, all when there are none. ``unknown``: one sentence for each name that nobody declares; ``problems``: all that
-    speaks against a rollout, these among them.
+    speaks against a rollout, these and what is wrong with a declaration among them. The way back does not mind those.
 
     Of all ``hosts``, also those whose builds are not versioned: a batch is as many hosts as a zone has, and when some
     are left out it takes from the next zone.
     """
     wanted = _rolling.names(names, "deployments", "networking,reports")
     found: dict[str, _Declared] = {}
-    for host in hosts:
-        for deployment in _workers.complete(hostvars[host].get("temporal_worker_deployments") or []):
-            if not deployment["versioned"] or (wanted and deployment["name"] not in wanted):
-                continue
-            row = found.setdefault(deployment["name"], _Declared(deployment))
-            row.hosts.append(host)
-            row.builds.setdefault(deployment["build"], []).append(host)
+    wrong: dict[str, None] = {}
+    for host, given in _workers.deployments_of(hosts, hostvars):
+        try:
+            [deployment] = _workers.complete([given])
+        except ValueError as error:
+            wrong[str(error)] = None
+            continue
+        if not deployment["versioned"] or (wanted and deployment["name"] not in wanted):
+            continue
+        row = found.setdefault(deployment["name"], _Declared(deployment))
+        row.hosts.append(host)
+        row.builds.setdefault(deployment["build"], []).append(host)
     unknown = [f"{name}: no host has a versioned deployment of this name" for name in wanted if name not in found]
-    problems = list(unknown)
+    problems = [*unknown, *wrong]
     if left_out := [host for host in hosts if reached and host not in reached]:
         problems.append(
             f"--limit leaves out {', '.join(left_out)}: batches would not be zones any more, and all hosts of a"

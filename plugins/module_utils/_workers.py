@@ -19,7 +19,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
 # As part of the name of a unit, which systemd does not let have a plus.
 BUILD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._]*$")
-UNIT = re.compile(r"^temporal-sdk-worker@(?P<name>.+)-(?P<build>[^-]+)-[0-9]+\.service$")
+UNIT = re.compile(r"^temporal-sdk-worker@(?P<name>.+)-(?P<build>[^-]+)-(?P<number>[0-9]+)\.service$")
 MODULE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
 # What systemd takes for each limit, and the setting of a unit that it becomes.
 LIMITS = {
@@ -33,6 +33,7 @@ LIMITS = {
 }
 # The units do not see these.
 HIDDEN = ("/home/", "/root/", "/run/user/")
+SETTING = re.compile(r'^([A-Za-z_][A-Za-z0-9_]*)="(.*)"$', re.MULTILINE)
 # In an address that pip takes; a name alone, as in git+ssh://git@host, is no secret.
 PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 REQUIREMENT = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!]*)$")
@@ -171,11 +172,6 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str], variables
         found.append(f"{name} is {fewest}; at least 1 is needed, and to have none leave the deployment out")
     elif fewest > most:
         found.append(f"instances_min is {fewest} and instances_max {most}; the most cannot be less than the fewest")
-    elif fewest < most and deployment["versioned"]:
-        found.append(
-            f"instances_min is {fewest} and instances_max {most}, and it is versioned; the agent follows the load of a"
-            " task queue and not that of each build, so give instances instead"
-        )
     elif fewest < most and any(variables.get(name) for name in TARGETS):
         found.append(
             f"instances_min is {fewest} and instances_max {most}, and {' and '.join(sorted(TARGETS))} give out slots as"
@@ -270,9 +266,10 @@ def metrics_ports(deployment: Mapping[str, Any], number: int) -> list[int]:
 
     It takes the first that no other build of the deployment has.
     """
-    first = deployment["metrics_port"]
-    builds = BUILDS_SIDE_BY_SIDE[deployment["versioned"]]
-    return [first + build * deployment["instances_max"] + number - 1 for build in range(builds)] if first else []
+    first, most = deployment["metrics_port"], deployment["instances_max"]
+    if not first or number > most:
+        return []
+    return [first + build * most + number - 1 for build in range(BUILDS_SIDE_BY_SIDE[deployment["versioned"]])]
 
 
 def _all_metrics_ports_of(deployment: Mapping[str, Any]) -> list[int]:
@@ -368,23 +365,35 @@ def others(units: Sequence[str], deployments: Sequence[Mapping[str, Any]]) -> di
     return found
 
 
+def _number(unit: str) -> int:
+    """Return which instance of its build a unit is."""
+    match = UNIT.match(unit)
+    assert match is not None, unit
+    return int(match["number"])
+
+
 def versioning(
     units: Sequence[str], versioned: Sequence[str], deployments: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return what speaks against it that a deployment changes whether it is versioned.
+    """Return what speaks against it that a deployment changes whether it is versioned, or is declared no more.
 
     ``units``: all of the host. ``versioned``: names of the files with the settings of its versioned builds. Returned
-    are ``{problems, left}``: one sentence for each build that would have to change while it runs, and the units of
-    versioned builds by deployments that are not versioned any more and by build. Who needs those the server knows.
+    are ``{problems, left, dropped}``: one sentence for each build that would have to change while it runs, and the
+    units of versioned builds, by name and by build, of deployments that are not versioned any more and of those that
+    the host does not declare any more. Who needs those the server knows.
     """
     problems: list[str] = []
     left: dict[str, dict[str, list[str]]] = {}
+    dropped: dict[str, dict[str, list[str]]] = {}
     declared = {deployment["name"]: deployment for deployment in deployments}
     for (name, build), own in _builds(units).items():
         now, before = declared.get(name), f"{name}-{build}.env" in versioned
-        if now is None or now["versioned"] == before:
+        if now is None:
+            if before:
+                dropped.setdefault(name, {})[build] = own
+        elif now["versioned"] == before:
             continue
-        if build == now["build"]:
+        elif build == now["build"]:
             problems.append(
                 f"{name}: build {build} runs {'' if before else 'un'}versioned on this host and is declared"
                 f" {'un' if before else ''}versioned; a build does not change that, so give it a new version"
@@ -392,7 +401,12 @@ def versioning(
             )
         elif before:
             left.setdefault(name, {})[build] = own
-    return {"problems": problems, "left": left}
+    return {"problems": problems, "left": left, "dropped": dropped}
+
+
+def settings_of(text: str) -> dict[str, str]:
+    """Return the variables of a file with the environment of a build, as the role writes it."""
+    return {name: re.sub(r'\\(["\\$`])', r"\1", value) for name, value in SETTING.findall(text)}
 
 
 def _builds(units: Iterable[str]) -> dict[tuple[str, str], list[str]]:
@@ -503,36 +517,49 @@ def partitions(queues: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
 
 
 def scaled(
-    instances: Sequence[Mapping[str, Any]], address: str, hosts: Mapping[str, int], overrides: Mapping[str, Any]
+    instances: Sequence[Mapping[str, Any]],
+    address: str,
+    hosts: Mapping[str, int],
+    overrides: Mapping[str, Any],
+    others: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> list[dict[str, Any]]:
-    """Return the deployments among ``instances`` whose number follows the load, as the agent of the host reads them.
+    """Return what has a number of instances of its own that follows the load, as the agent of the host reads it.
+
+    That is each deployment among ``instances`` with fewer as its fewest than as its most, and of a versioned one each
+    build that this host has: the server tells what waits for which, and a build that goes may have more to end than one
+    that comes.
 
     ``address``: where the instances have their metrics. ``hosts``: how many hosts run each deployment; one that is not
-    in it runs here alone. ``overrides``: environment variables of all deployments.
+    in it runs here alone. ``overrides``: environment variables of all deployments. ``others``: what :func:`others`
+    returns. Where the bounds or the ports have changed since those began, ports of theirs may be missing.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: list[dict[str, Any]] = []
     for instance in instances:
         deployment = instance["deployment"]
-        if deployment["instances_min"] >= deployment["instances_max"]:
+        if instance["number"] != 1 or deployment["instances_min"] >= deployment["instances_max"]:
             continue
-        row = found.setdefault(
-            deployment["name"],
-            {
-                "name": deployment["name"],
-                "namespace": deployment["namespace"],
-                "task_queue": deployment["task_queue"],
-                "build": deployment["build"],
-                "kinds": instance["polls"],
-                "token": str({**overrides, **deployment["environment"]}.get("TEMPORAL_API_KEY", "")),
-                "fewest": deployment["instances_min"],
-                "hosts": hosts.get(deployment["name"], 1),
-                "units": [],
-                "metrics": [],
-            },
-        )
-        row["units"].append(instance["unit"])
-        row["metrics"].append([f"{address}:{port}" for port in instance["metrics_ports"]])
-    return list(found.values())
+        declared = [each["unit"] for each in instances if each["deployment"]["name"] == deployment["name"]]
+        for build, units in {deployment["build"]: declared, **others.get(deployment["name"], {})}.items():
+            in_order = sorted(units, key=_number)
+            of_server = version({**deployment, "build": build})
+            found.append(
+                {
+                    "name": of_server or deployment["name"],
+                    "namespace": deployment["namespace"],
+                    "task_queue": deployment["task_queue"],
+                    "build": build,
+                    "version": of_server,
+                    "kinds": instance["polls"],
+                    "token": str({**overrides, **deployment["environment"]}.get("TEMPORAL_API_KEY", "")),
+                    "fewest": min(deployment["instances_min"], len(units)),
+                    "hosts": hosts.get(deployment["name"], 1),
+                    "units": in_order,
+                    "metrics": [
+                        [f"{address}:{port}" for port in metrics_ports(deployment, _number(unit))] for unit in in_order
+                    ],
+                }
+            )
+    return found
 
 
 def last_polls(answer: Any) -> dict[str, float]:  # noqa: ANN401

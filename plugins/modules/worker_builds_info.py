@@ -15,6 +15,14 @@ description:
     looks for those every few minutes, and not any more once it calls the build drained. So those that somebody has
     pinned to it since are counted by visibility; a build for which that fails is taken to be needed.
 options:
+  namespace:
+    description: Namespace of the deployment. This or O(settings) is needed.
+    type: str
+  settings:
+    description:
+      - File with the environment of a build, as the role C(temporal_worker) writes it. The namespace and the token are
+        taken from it, for a deployment that is not declared any more.
+    type: path
   declared:
     description: The build that the host is to run; empty when it is to run none of the deployment.
     type: str
@@ -76,9 +84,10 @@ needed_units:
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _rollout, _worker_client
+from ansible_collections.zerospof.temporal.plugins.module_utils import _frontend, _rollout, _worker_client, _workers
 
 # main ends with _frontend.require_library before it is used.
 with contextlib.suppress(ImportError):
@@ -113,14 +122,24 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_worker_client.DEPLOYMENT_ARGUMENTS,
+            "namespace": {"type": "str"},
+            "settings": {"type": "path"},
             "declared": {"type": "str", "required": True},
             "present": {"type": "dict", "default": {}},
         },
         required_together=_frontend.REQUIRED_TOGETHER,
+        required_one_of=[["namespace", "settings"]],
+        mutually_exclusive=[["namespace", "settings"]],
         supports_check_mode=True,
     )
     _frontend.require_library(module)
-    deployment = _worker_client.Deployment(module.params)
+    parameters = module.params
+    if path := module.params["settings"]:
+        settings = _workers.settings_of(Path(path).read_text(encoding="utf-8"))
+        token = settings.get("TEMPORAL_API_KEY", "")
+        module.no_log_values |= {token} - {""}
+        parameters = parameters | {"namespace": settings["TEMPORAL_NAMESPACE"], "token": token}
+    deployment = _worker_client.Deployment(parameters)
     present = module.params["present"]
     try:
         routing, idle = asyncio.run(look(deployment, list(present), module.params["declared"]))

@@ -64,9 +64,11 @@ options:
     type: str
     required: true
   environment:
-    description: Variables with which the package is imported; they may hold secrets and are never shown.
-    type: dict
-    default: {}
+    description:
+      - Variables with which the package is imported, as a JSON object. They may hold secrets, and a value of six
+        characters or more is never shown, whatever the package prints.
+    type: json
+    default: "{}"
 """
 
 EXAMPLES = r"""
@@ -110,6 +112,7 @@ MANIFEST = "MANIFEST"
 TRIED = ".tried"
 # The runner and the modules that look after workers need it (asyncio.timeout, datetime.UTC).
 OLDEST_PYTHON = (3, 11)
+SHORTEST_SECRET = 6
 # What an author sees of pip's output when it fails.
 LAST_LINES = 4
 # Finds a module that python -m can run: what it is in is imported, it itself is not.
@@ -126,6 +129,14 @@ sys.exit(None if found else f"there is no module {name}")
 
 class EnvironmentFailure(Exception):
     """The environment cannot be as it should; the message says why."""
+
+
+def secrets_of(environment: dict[str, Any]) -> set[str]:
+    """Return the values of environment variables that nothing may show.
+
+    Short ones are none: to hide each "4" makes every message unreadable.
+    """
+    return {str(value) for value in environment.values() if len(str(value)) >= SHORTEST_SECRET}
 
 
 def wheel_of(parameters: dict[str, Any]) -> Path | None:
@@ -157,15 +168,16 @@ def digest_of(variables: dict[str, Any]) -> str:
 class Environment:
     """The environment that the options of the module describe."""
 
-    def __init__(self, module: AnsibleModule) -> None:
-        """Read what is there and decide what is to be there."""
+    def __init__(self, module: AnsibleModule, variables: dict[str, Any]) -> None:
+        """Read what is there and decide what is to be there; ``variables``: those of the import."""
         self._module = module
+        self._own = {str(name): str(value) for name, value in variables.items()}
         self._parameters = module.params
         self.path = Path(module.params["path"])
         self._main = module.params["main"]
         self.present = manifest_of(self.path)
         wheel = digest(wheel_of(module.params))
-        self._variables = digest_of(module.params["environment"])
+        self._variables = digest_of(variables)
         self._python = module.params["python"]
         if not Path(self._python).exists():
             raise EnvironmentFailure(f"{self.path}: this host has no {self._python}")
@@ -280,8 +292,7 @@ class Environment:
             f"--regid={self._parameters['user']}",
             "--clear-groups",
         ]
-        own = {str(name): str(value) for name, value in self._parameters["environment"].items()}
-        environment = own | {
+        environment = self._own | {
             "TEMPORAL_ADDRESS": "127.0.0.1:7233",
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_WORKER_IDENTITY": "check",
@@ -331,13 +342,15 @@ def main() -> None:
             "main": {"type": "str", "default": ""},
             "python": {"type": "path", "default": PYTHON},
             "user": {"type": "str", "required": True},
-            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "environment": {"type": "json", "default": "{}", "no_log": True},
         },
         supports_check_mode=True,
     )
+    variables = json.loads(module.params["environment"])
+    module.no_log_values |= secrets_of(variables)
     os.umask(0o022)
     try:
-        environment = Environment(module)
+        environment = Environment(module, variables)
         environment.refuse_another_wheel()
         changed = environment.present != environment.wanted
         if changed and not module.check_mode:

@@ -26,6 +26,8 @@ FILES = {
     "postgresql": "/etc/patroni/conf.d/member.yml",
     "temporal_servers": "/etc/temporal/server.yaml",
     "load_balancers": "/etc/systemd/system/keepalived.service.d/zerospof.conf",
+    "cassandra": "/etc/cassandra/cassandra-rackdc.properties",
+    "temporal_workers": "/opt/temporal-workers/temporal_worker_runner.py",
 }
 KEPT = "/root/before-the-interruption"
 # A host of the batch in which the run was killed may still carry out the task that it was given.
@@ -56,7 +58,15 @@ POINTS = {
     "switchover": Point("postgresql", "The leadership moves", "The primary is told to hand over"),
     "old-primary": Point("postgresql", "postgresql_primary, batch 1 of 1", "The services restart"),
     "address": Point("load_balancers", "load_balancers, batch 3 of", "The services restart"),
+    "stopped": Point("temporal_workers", MIDDLE["temporal_workers"], "The services restart"),
+    "polling": Point("temporal_workers", MIDDLE["temporal_workers"], "The host is back in traffic", restarted=True),
 }
+# A node that was drained answers nobody, and one that has restarted does.
+RING_POINTS = {
+    "drained": Point("cassandra", MIDDLE["cassandra"], "The services restart"),
+    "in-the-ring": Point("cassandra", MIDDLE["cassandra"], "The host is back in traffic", restarted=True),
+}
+RING = pytest.mark.profiles(whole=["ha_cassandra"])
 
 
 def change(view: View, tier: str) -> None:
@@ -72,14 +82,19 @@ def change(view: View, tier: str) -> None:
 def unchanged(cluster: LiveCluster) -> Iterator[None]:
     """Every file is in the end as it was."""
     yield
-    left = [tier for tier in FILES if cluster.view.on(cluster.view.members(tier)[0], f"ls {KEPT} || true").strip()]
+    tiers = [tier for tier in FILES if cluster.view.members(tier)]
+    left = [tier for tier in tiers if cluster.view.on(cluster.view.members(tier)[0], f"ls {KEPT} || true").strip()]
     for tier in left:
         change(cluster.view, tier)
     if left:
         cluster.run("rolling_restart")
 
 
-@pytest.mark.parametrize("point", [pytest.param(point, id=name) for name, point in POINTS.items()])
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, id=name) for name, point in POINTS.items()]
+    + [pytest.param(point, id=name, marks=RING) for name, point in RING_POINTS.items()],
+)
 def test_a_restart_that_is_killed_is_completed_by_the_next(cluster: LiveCluster, tmp_path: Path, point: Point) -> None:
     view = cluster.view
     change(view, point.tier)

@@ -157,10 +157,15 @@ def test_a_mixed_fleet_is_refused(fleet: LiveCluster) -> None:
         before = whole(view)
         refused = fleet.run("rolling_upgrade")
         assert whole(view) == before
+        one_alone = fleet.run("site", "--limit", "server-a", "-e", f"temporal_version={OLD}")
+        assert whole(view) == before
     finally:
         view.on("server-b", f"ln -sfn {OLD} {RELEASES}/current; rmdir {RELEASES}/1.30.5")
     assert refused.code != 0
     assert f"server-b has 1.30.5 and {OLD}" in refused.output
+    # Also by who looks at another host alone.
+    assert one_alone.code != 0
+    assert f"temporal_version is {OLD}, and server-b has 1.30.5" in one_alone.output
 
 
 def test_nothing_is_gone_back_to_before_the_first_upgrade(fleet: LiveCluster) -> None:

@@ -152,7 +152,8 @@ def fleet(cluster: LiveCluster, tmp_path: Path) -> Iterator[Fleet]:
     wheels = state.cache_root() / "artifacts" / "wheels"
     subprocess.run([sys.executable, str(BUILD_WHEELS), str(wheels), str(tmp_path / "artifacts")], check=True)
     yield Fleet(cluster, tmp_path / "artifacts")
-    back = cluster.run("deploy_workers")
+    gone = {"temporal_worker_abandon": [DEPLOYMENT, MOVING, BACK, FOLLOWING]}
+    back = cluster.run("deploy_workers", "-e", json.dumps(gone))
     assert back.code == 0, back.reasons
 
 
@@ -382,6 +383,7 @@ async def follows(fleet: Fleet) -> None:
         "task_queue": FOLLOWING_QUEUE,
         "instances_min": FEWEST,
         "instances_max": MOST,
+        "metrics_port": 9600,
         "environment": {"TEMPORAL_WORKER_MAX_CONCURRENT_ACTIVITIES": str(SLOTS)},
     }
     more = {"declared": declared, "temporal_worker_scaling": {"calm_seconds": 20}}

@@ -142,7 +142,8 @@ GROUPS = {"az_a": ["db-a"], "etcd": ["db-a"]}
 
 def plan(step: str, certificate: dict[str, Any], **wishes: object) -> dict[str, Any]:
     goal = _authority.target(step, {"trust": ALONE, "sign": TRUSTED, "finish": SIGNS}[step])
-    return _renewal.authority_plan(GROUPS, {"db-a": [certificate]}, {"step": step, **wishes}, goal, {})
+    asked = {"step": step, "accept_outage": True, **wishes}
+    return _renewal.authority_plan(GROUPS, {"db-a": [certificate]}, asked, goal, {})
 
 
 def test_people_read_which_step_it_is_and_what_comes_after_it() -> None:
@@ -161,11 +162,26 @@ def test_an_authority_is_never_that_of_a_part_of_the_cluster() -> None:
     [left_out] = _renewal.authority_plan(
         {**GROUPS, "az_b": ["db-b"], "postgresql": ["db-b"]},
         {"db-a": [BEFORE]},
-        {"step": "trust"},
+        {"step": "trust", "accept_outage": True},
         _authority.target("trust", ALONE),
         {},
     )["problems"]
     assert "--limit leaves out db-b" in left_out
+
+
+@pytest.mark.parametrize(("step", "certificate"), [("trust", BEFORE), ("finish", BY_NEW)])
+def test_who_has_no_second_one_and_restarts_to_trust_another_authority_is_an_outage(
+    step: str, certificate: dict[str, Any]
+) -> None:
+    [outage] = plan(step, certificate, accept_outage=False)["problems"]
+    assert outage.startswith("etcd: 1 host cannot serve while one of them restarts")
+    assert [one["taken"] for one in plan(step, certificate)["due"]] == [_renewal.RESTARTED]
+
+
+def test_a_certificate_of_another_authority_alone_restarts_nothing_that_reads_it_at_each_connection() -> None:
+    made = plan("sign", BOTH, accept_outage=False)
+    assert made["problems"] == []
+    assert [one["taken"] for one in made["due"]] == ["read at each connection"]
 
 
 def test_services_that_wait_for_certificates_are_found_and_those_that_wait_for_settings_are_not() -> None:

@@ -921,6 +921,14 @@ def test_a_part_of_the_ports_names_the_missing_ones() -> None:
         ({"temporal_history_shards": 0}, "temporal_history_shards: 0 must be at least 1"),
         ({"temporal_history_shards": 16}, "temporal_history_shards: 16 are too few for 3 servers"),
         (
+            {"temporal_server_version": "1.30.6"},
+            "temporal_server_version: 1.30.6 is not what temporal_version says, 1.31.2; leave it out",
+        ),
+        (
+            {"cassandra_version": "5.1.0"},
+            "cassandra_version: 5.1.0 is not what temporal_versions.cassandra says",
+        ),
+        (
             {"patroni_leader_disk_free_least_percent": 50},
             "patroni_leader_disk_free_least_percent: 50 must be from 0 to below 50",
         ),

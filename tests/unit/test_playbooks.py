@@ -81,7 +81,9 @@ def test_the_peers_of_every_host_on_which_something_serves_are_asked_before_it_r
         for task in yaml.safe_load((PLAYBOOKS / "tasks/rolling_batch.yml").read_text(encoding="utf-8"))
         if task["name"] == "A restart can be borne"
     ]
-    own, peers = gate
+    seen, down, own, peers = gate
+    assert seen["when"] == "rolling.down"
+    assert down["when"] == "rolling.down and 'active' in __rolling_up.stdout_lines"
     assert own["when"] == "not rolling.ailing"
     assert (peers["ansible.builtin.include_role"]["tasks_from"], peers["when"]) == ("peers", "not rolling.down")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 
 import pytest
@@ -238,6 +239,20 @@ def test_a_build_is_idle_when_no_workflow_can_need_it(status: str, is_idle: bool
 def test_what_was_never_versioned_is_idle_once_a_build_is_current() -> None:
     assert _rollout.idle([OLD], NEW, Routing(), []) == []
     assert _rollout.idle([OLD], NEW, Routing(current=NEW), [Build(NEW, "current")]) == [OLD]
+
+
+@given(st.lists(st.integers(1, 9_999), min_size=1, max_size=5, unique=True))
+def test_a_share_that_the_server_rounds_is_not_given_again(hundredths: list[int]) -> None:
+    steps = tuple(number / 100 for number in sorted(hundredths))
+    wishes, routing = Wishes(steps=steps, hold_seconds=0), replace(CURRENT, step_since=NOW)
+    given = []
+    while (action := _rollout.decide(NEW, routing, {}, [], wishes, NOW)).kind == _rollout.RAMP:
+        given.append(action.percentage)
+        # Worker deployments have it as a float of 32 bits (temporal/api/deployment/v1/message.proto).
+        [kept] = struct.unpack("f", struct.pack("f", action.percentage))
+        routing = replace(_rollout.after(action, NEW, routing, NOW), percentage=kept)
+    assert action.kind == _rollout.PROMOTE
+    assert given == list(steps)
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,11 @@ def states(*found: dict[str, str]) -> dict[str, dict[str, str]]:
         ([RUNS, RUNS, ENDED, ENDED, ENDED], 4, UNITS[2:4], []),
         ([RUNS, RUNS, RUNS, RUNS, RUNS], 3, [], UNITS[3:]),
         ([RUNS, RUNS, RUNS, RUNS, RUNS], 2, [], UNITS[2:]),
-        # What ends its tasks is not there any more; what was killed while it stopped is started again.
-        ([RUNS, RUNS, STOPS, RUNS, ENDED], 4, UNITS[2:3], []),
+        # What ends its tasks is not there any more, and starts only when it has; what was killed while it stopped is
+        # started again.
+        ([RUNS, RUNS, STOPS, RUNS, ENDED], 4, UNITS[4:5], []),
+        ([RUNS, RUNS, STOPS, RUNS, ENDED], 5, [UNITS[4], UNITS[2]], []),
+        ([RUNS, RUNS, STOPS, RUNS, RUNS], 5, UNITS[2:3], []),
         ([RUNS, RUNS, KILLED, ENDED, ENDED], 3, UNITS[2:3], []),
         # What cannot be served is left alone.
         ([RUNS, RUNS, REFUSED, ENDED, ENDED], 3, UNITS[3:4], []),

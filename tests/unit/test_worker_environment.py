@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import sys
@@ -37,8 +38,9 @@ class Module:
             "main": "",
             "python": sys.executable,
             "user": "nobody",
-            "environment": environment,
+            "environment": json.dumps(environment),
         }
+        self.no_log_values: set[str] = set()
 
     def run_command(
         self, command: list[str], cwd: str, environ_update: dict[str, str] | None = None
@@ -114,6 +116,13 @@ def test_what_is_remembered_of_variables_is_no_secret(tmp_path: Path, monkeypatc
     assert "of-the-routers" not in remembered.read_text()
     assert stat.S_IMODE(remembered.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "1.0.0" / "MANIFEST").stat().st_mode) == 0o644
+
+
+def test_what_may_be_a_secret_is_hidden_and_what_is_short_does_not_garble_what_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = run(monkeypatch, tmp_path, ROUTER_TOKEN="of-the-routers", SLOTS=4, LEVEL="INFO")
+    assert module.no_log_values == {"of-the-routers"}
 
 
 def test_no_item_of_a_loop_has_an_environment() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import socket
 from collections.abc import Callable, Coroutine
@@ -34,6 +35,7 @@ SETTINGS: dict[str, Any] = {
             "namespace": "production",
             "task_queue": "networking-queue",
             "build": "1.1.0",
+            "version": "",
             "kinds": ["workflow", "activity"],
             "token": "of-the-worker",
             "fewest": 1,
@@ -73,10 +75,21 @@ def test_the_agent_reads_what_the_role_writes() -> None:
         "instances_max": 3,
         "metrics_port": 9200,
     }
-    rows = _workers.scaled(_workers.workers(_workers.complete([declared]), "worker-a"), "10.0.0.1", {}, {})
+    rows = _workers.scaled(_workers.workers(_workers.complete([declared]), "worker-a"), "10.0.0.1", {}, {}, {})
     settings = scaler.Settings.from_text(json.dumps(SETTINGS | {"deployments": rows}))
     assert settings.deployments[0].metrics[0] == ("10.0.0.1:9200", "10.0.0.1:9203")
     assert settings.deployments[0].build == "1.1.0"
+
+
+def test_a_version_is_asked_for_by_its_name_and_what_has_none_by_the_whole_task_queue() -> None:
+    settings = json.dumps(SETTINGS)
+    (deployment,) = scaler.Settings.from_text(settings).deployments
+    assert not scaler.question(deployment).HasField("versions")
+    asked = scaler.question(dataclasses.replace(deployment, version="networking:1.1.0"))
+    assert asked.versions.build_ids == ["networking:1.1.0"]
+    assert not asked.versions.all_active
+    assert asked.report_stats
+    assert asked.report_pollers
 
 
 def test_instances_go_as_slowly_as_the_settings_say() -> None:

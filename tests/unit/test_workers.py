@@ -140,7 +140,6 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"build": "1.0.0+local"}, "build '1.0.0+local' is not letters, digits, '.' and '_', as names of units are"),
         ({"instances": 0}, "instances is 0; at least 1 is needed"),
         ({"instances_min": 0, "instances_max": 3}, "instances_min is 0; at least 1 is needed"),
-        ({"versioned": True, "metrics_port": 9300, "instances_max": 3}, "instances_max 3, and it is versioned"),
         ({"gate": {"workflow": "Check"}}, "a gate is for a versioned deployment"),
         ({"instances_min": 3}, "instances_min is 3 and instances_max 1; the most cannot be less"),
         ({"instances": 3, "instances_max": 2}, "instances_min is 3 and instances_max 2; the most cannot be less"),
@@ -275,7 +274,7 @@ def test_builds_of_a_versioned_deployment_have_ports_side_by_side() -> None:
 def test_the_number_of_instances_is_fixed_unless_bounds_are_given() -> None:
     found = _workers.workers(_workers.complete([GOOD | {"instances": 2}]), "worker-a")
     assert [worker["optional"] for worker in found] == [False, False]
-    assert _workers.scaled(found, "10.0.0.1", {}, {}) == []
+    assert _workers.scaled(found, "10.0.0.1", {}, {}, {}) == []
 
 
 def test_instances_above_the_fewest_run_when_the_load_asks_for_them() -> None:
@@ -283,12 +282,13 @@ def test_instances_above_the_fewest_run_when_the_load_asks_for_them() -> None:
     deployments = _workers.complete([GOOD | bounds, GOOD | {"name": "fixed"}])
     found = _workers.workers(deployments, "worker-a")
     assert [worker["optional"] for worker in found] == [False, True, True, False]
-    assert _workers.scaled(found, "10.0.0.1", {"networking": 3}, {"TEMPORAL_API_KEY": "of all"}) == [
+    assert _workers.scaled(found, "10.0.0.1", {"networking": 3}, {"TEMPORAL_API_KEY": "of all"}, {}) == [
         {
             "name": "networking",
             "namespace": "production",
             "task_queue": "networking-queue",
             "build": "1.0.0",
+            "version": "",
             "kinds": ["workflow"],
             "token": "own",
             "fewest": 1,
@@ -297,6 +297,32 @@ def test_instances_above_the_fewest_run_when_the_load_asks_for_them() -> None:
             "metrics": [[f"10.0.0.1:{port}", f"10.0.0.1:{port + 3}"] for port in (9200, 9201, 9202)],
         }
     ]
+
+
+def units_of(build: str, *numbers: int) -> list[str]:
+    return [f"temporal-sdk-worker@networking-{build}-{number}.service" for number in numbers]
+
+
+def test_each_build_of_a_versioned_deployment_follows_its_own_load() -> None:
+    bounds = {"instances_min": 2, "instances_max": 3, "metrics_port": 9200, "versioned": True}
+    found = _workers.workers(_workers.complete([GOOD | bounds, GOOD | {"name": "fixed", "versioned": True}]), "a")
+    present = [*units_of("0.9.0", 1, 10, 2, 3), *units_of("0.8.0", 1), "temporal-sdk-worker@fixed-0.9.0-1.service"]
+    others = _workers.others([worker["unit"] for worker in found] + present, [worker["deployment"] for worker in found])
+    rows = {row["name"]: row for row in _workers.scaled(found, "10.0.0.1", {}, {}, others)}
+    assert list(rows) == ["networking:1.0.0", "networking:0.8.0", "networking:0.9.0"]
+    assert all(row["version"] == name for name, row in rows.items())
+    assert [row["build"] for row in rows.values()] == ["1.0.0", "0.8.0", "0.9.0"]
+    assert [row["units"] for row in rows.values()] == [
+        units_of("1.0.0", 1, 2, 3),
+        units_of("0.8.0", 1),
+        units_of("0.9.0", 1, 2, 3, 10),
+    ]
+    # It began with one instance, and systemd has no other to keep.
+    assert [row["fewest"] for row in rows.values()] == [2, 1, 2]
+    # Whoever has its ports tells by its metrics; one that had more instances has some that are not known.
+    of_first = [f"10.0.0.1:{port}" for port in (9200, 9203, 9206, 9209)]
+    assert [row["metrics"][0] for row in rows.values()] == [of_first] * 3
+    assert rows["networking:0.9.0"]["metrics"][3] == []
 
 
 def test_the_hosts_of_a_deployment_are_those_that_declare_it() -> None:
@@ -428,8 +454,20 @@ def test_a_change_of_versioned_is_seen_before_it_stops_anything(
         [f"networking: {problem}"] if problem else []
     )
     assert {name: list(builds) for name, builds in found["left"].items()} == left
+    # What is not declared any more was somebody's, too.
+    assert found["dropped"] == {"gone": {"1.0.0": ["temporal-sdk-worker@gone-1.0.0-1.service"]}}
+    assert _workers.versioning(units, settings, _workers.complete([GOOD]))["dropped"] == {}
     for builds in found["left"].values():
         assert builds == {"0.9.0": units[:1]}
+
+
+def test_the_environment_of_a_build_is_read_as_it_was_written() -> None:
+    text = '# Managed\nTEMPORAL_NAMESPACE="production"\nAWKWARD="a \\"b\\" \\$c \\`d\\` \\\\e \'f\' # g"\nEMPTY=""\n'
+    assert _workers.settings_of(text) == {
+        "TEMPORAL_NAMESPACE": "production",
+        "AWKWARD": "a \"b\" $c `d` \\e 'f' # g",
+        "EMPTY": "",
+    }
 
 
 def test_a_build_that_takes_the_place_of_another_is_named_and_one_beside_it_is_not() -> None:

@@ -41,10 +41,10 @@ def test_the_environment_belongs_to_root_and_is_whole(host: Host) -> None:
     assert not host.file("/opt/temporal-workers/networking/.1.0.0.new").exists
 
 
-def test_settings_and_keys_are_for_the_workers_alone(host: Host) -> None:
-    for path in ("networking-1.0.0.env", "tls/worker.key"):
+def test_the_key_is_for_the_workers_alone_and_no_deployment_reads_the_settings_of_another(host: Host) -> None:
+    for path, group, mode in (("tls/worker.key", "temporal-worker", 0o640), ("networking-1.0.0.env", "root", 0o600)):
         file = host.file(f"/etc/temporal-workers/{path}")
-        assert (file.user, file.group, file.mode) == ("root", "temporal-worker", 0o640)
+        assert (file.user, file.group, file.mode) == ("root", group, mode)
 
 
 def test_awkward_values_reach_the_worker_as_they_are(host: Host) -> None:

@@ -57,6 +57,8 @@ def changes(deployment: Mapping[str, Any], states: States, wanted: object) -> tu
     mine = units[fewest:]
     running = [unit for unit in mine if runs(states.get(unit, {}))]
     idle = [unit for unit in mine if unit not in running and not is_unusable(states.get(unit, {}))]
+    # One that ends its tasks starts when it has, however long that takes.
+    idle.sort(key=lambda unit: states.get(unit, {}).get("ActiveState") == "deactivating")
     missing = wanted - fewest - len(running)
     return (idle[:missing], []) if missing >= 0 else ([], running[missing:])
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import temporal_worker_policy as policy
 from temporal_worker_runner import CONNECT_TIMEOUT, KEEP_ALIVE, STOPPED, UNUSABLE, TlsFiles, UnusableError, leave
 from temporalio.api.enums.v1 import DescribeTaskQueueMode, TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.taskqueue.v1 import TaskQueue, TaskQueueVersionSelection
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
@@ -55,17 +55,19 @@ def _frozen(value: object) -> object:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One worker deployment of this host, as the settings have it.
+    """One worker deployment of this host, or one build of a versioned one, as the settings have it.
 
     ``hosts``: how many hosts of the inventory run it. ``units``: all instances, of which the first ``fewest`` always
     run; ``metrics``: for each the ``host:port`` where its metrics may be, if no other build has it. ``build``: how they
-    are told from those of others.
+    are told from those of others. ``version``: whose tasks count, as the server calls it; all of the task queue when it
+    is empty.
     """
 
     name: str
     namespace: str
     task_queue: str
     build: str
+    version: str
     kinds: tuple[str, ...]
     fewest: int
     hosts: int
@@ -129,8 +131,25 @@ class Settings:
             raise UnusableError(f"the settings cannot be used: {type(error).__name__}: {error}") from error
 
 
+def question(deployment: Deployment) -> DescribeTaskQueueRequest:
+    """Return what the cluster is asked about the task queue of ``deployment``.
+
+    Of what waits for no version yet, the server counts for each its share in the routing, and for none what waits for
+    the others (``describe`` in its ``service/matching/task_queue_partition_manager.go``).
+    """
+    return DescribeTaskQueueRequest(
+        namespace=deployment.namespace,
+        task_queue=TaskQueue(name=deployment.task_queue),
+        api_mode=DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED,
+        task_queue_types=[TaskQueueType.Value(f"TASK_QUEUE_TYPE_{kind.upper()}") for kind in deployment.kinds],
+        report_stats=True,
+        report_pollers=True,
+        versions=TaskQueueVersionSelection(build_ids=[deployment.version]) if deployment.version else None,
+    )
+
+
 def queues_of(answer: DescribeTaskQueueResponse) -> dict[str, policy.Queue]:
-    """Return the statistics by kind of tasks, those of all versions of workers together."""
+    """Return the statistics by kind of tasks, those of all versions of workers in ``answer`` together."""
     found: dict[str, policy.Queue] = {}
     for version in answer.versions_info.values():
         for number, of_kind in version.types_info.items():
@@ -243,7 +262,7 @@ async def http_get(address: str) -> str:
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(LOCAL_TIMEOUT_SECONDS):
-            reader, writer = await asyncio.open_connection(host, int(port))
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
             try:
                 writer.write(f"GET /metrics HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
                 return (await reader.read(-1)).decode(errors="replace")
@@ -307,14 +326,7 @@ class Server:
         """
         client = self._client = self._client or await self._connect(settings)
         answer = await client.workflow_service.describe_task_queue(
-            DescribeTaskQueueRequest(
-                namespace=deployment.namespace,
-                task_queue=TaskQueue(name=deployment.task_queue),
-                api_mode=DescribeTaskQueueMode.DESCRIBE_TASK_QUEUE_MODE_ENHANCED,
-                task_queue_types=[TaskQueueType.Value(f"TASK_QUEUE_TYPE_{kind.upper()}") for kind in deployment.kinds],
-                report_stats=True,
-                report_pollers=True,
-            ),
+            question(deployment),
             metadata={"authorization": f"Bearer {deployment.token}"} if deployment.token else {},
             timeout=CALL_TIMEOUT,
         )
@@ -452,7 +464,7 @@ async def serve_metrics(scaler: Scaler) -> None:
         writer.close()
 
     host, _, port = scaler.settings.metrics_address.rpartition(":")
-    server = await asyncio.start_server(answer, host, int(port))
+    server = await asyncio.start_server(answer, host.strip("[]"), int(port))
     await server.serve_forever()
 
 
