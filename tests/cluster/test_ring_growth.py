@@ -53,10 +53,13 @@ def grown(
     shutil.copytree(cluster.inventory, inventory)
     groups = {"az_a": {"hosts": {NEW: HOST}}, "cassandra": {"hosts": {NEW: None}}}
     (inventory / "seventh.yml").write_text(yaml.safe_dump({"all": {"children": groups}}), encoding="utf-8")
-    subnet = ("--subnet", cluster.view.lab.subnet)
-    lab("up", "--name", cluster.name, "--inventory", str(inventory), *subnet)
+    # Otherwise than it was made, every host of a lab would be made anew.
+    made = cluster.view.lab
+    images = {host.image for host in made.hosts}
+    like = ["--subnet", made.subnet, *(["--image", *images] if len(images) == 1 else [])]
+    lab("up", "--name", cluster.name, "--inventory", str(inventory), *like)
     yield LiveCluster(str(inventory), cluster.name, cluster.subnet)
-    lab("up", "--name", cluster.name, "--inventory", str(cluster.inventory), *subnet)
+    lab("up", "--name", cluster.name, "--inventory", str(cluster.inventory), *like)
 
 
 @pytest.fixture(scope="module")

@@ -77,9 +77,10 @@ def test_nothing_restarts_where_every_service_runs_with_what_is_on_disk() -> Non
 
 @pytest.mark.parametrize("size", [3, 30, 300])
 def test_the_number_of_batches_is_that_of_the_zones_however_many_hosts_there_are(size: int) -> None:
-    groups = inventory(size, ("temporal_servers", "temporal_workers", "cassandra"))
+    groups = inventory(size, ("etcd", "temporal_servers", "temporal_workers", "cassandra"))
     made = plan(groups, states(groups), force=True)
     assert {step["step"]: len(step["batches"]) for step in made["steps"]} == {
+        "etcd": 3,
         "cassandra": 3,
         "temporal_servers": 3,
         "temporal_workers": 3,
