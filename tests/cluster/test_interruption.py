@@ -58,15 +58,17 @@ POINTS = {
     "switchover": Point("postgresql", "The leadership moves", "The primary is told to hand over"),
     "old-primary": Point("postgresql", "postgresql_primary, batch 1 of 1", "The services restart"),
     "address": Point("load_balancers", "load_balancers, batch 3 of", "The services restart"),
+}
+# What was drained of these answers nobody, or does not run, before it has restarted.
+WORKER_POINTS = {
     "stopped": Point("temporal_workers", MIDDLE["temporal_workers"], "The services restart"),
     "polling": Point("temporal_workers", MIDDLE["temporal_workers"], "The host is back in traffic", restarted=True),
 }
-# A node that was drained answers nobody, and one that has restarted does.
 RING_POINTS = {
     "drained": Point("cassandra", MIDDLE["cassandra"], "The services restart"),
     "in-the-ring": Point("cassandra", MIDDLE["cassandra"], "The host is back in traffic", restarted=True),
 }
-RING = pytest.mark.profiles(whole=["ha_cassandra"])
+RING, BOTH = pytest.mark.profiles(whole=["ha_cassandra"]), pytest.mark.profiles(whole=["ha_cassandra", "ha_postgresql"])
 
 
 def change(view: View, tier: str) -> None:
@@ -93,6 +95,7 @@ def unchanged(cluster: LiveCluster) -> Iterator[None]:
 @pytest.mark.parametrize(
     "point",
     [pytest.param(point, id=name) for name, point in POINTS.items()]
+    + [pytest.param(point, id=name, marks=BOTH) for name, point in WORKER_POINTS.items()]
     + [pytest.param(point, id=name, marks=RING) for name, point in RING_POINTS.items()],
 )
 def test_a_restart_that_is_killed_is_completed_by_the_next(cluster: LiveCluster, tmp_path: Path, point: Point) -> None:
