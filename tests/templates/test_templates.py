@@ -35,6 +35,7 @@ FACTS = {
 }
 # What tasks of the roles register.
 REGISTERED = {
+    "__temporal_worker_present": {"files": []},
     "__pgbouncer_package": {"version": "1.24.1"},
     "__patroni_package": {"version": "4.0.7"},
     "__temporal_server_pooler": {"version": "1.24.1"},
