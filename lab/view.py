@@ -238,6 +238,12 @@ class View:
                 found.append(Worker(host, unit, f"{name}:{build}@{host}#{number}"))
         return found
 
+    def instances(self, host: str, deployment: str, build: str = "*") -> int:
+        """Return how many workers of a build of a deployment, or of all its builds, run on a host."""
+        pattern = f"temporal-sdk-worker@{deployment}-{build}-*.service"
+        command = f"systemctl list-units --plain --no-legend --state=active '{pattern}'"
+        return len(self.on(host, command).splitlines())
+
     @cached_property
     def deployment(self) -> dict[str, Any]:
         """The worker deployment of the sample package."""

@@ -534,25 +534,25 @@ def scaled(
     returns. Where the bounds or the ports have changed since those began, ports of theirs may be missing.
     """
     found: list[dict[str, Any]] = []
-    for instance in instances:
-        deployment = instance["deployment"]
-        if instance["number"] != 1 or deployment["instances_min"] >= deployment["instances_max"]:
+    declared = _builds(instance["unit"] for instance in instances)
+    for name, deployment in {each["deployment"]["name"]: each["deployment"] for each in instances}.items():
+        if deployment["instances_min"] >= deployment["instances_max"]:
             continue
-        declared = [each["unit"] for each in instances if each["deployment"]["name"] == deployment["name"]]
-        for build, units in {deployment["build"]: declared, **others.get(deployment["name"], {})}.items():
+        builds = {deployment["build"]: declared[name, deployment["build"]], **others.get(name, {})}
+        for build, units in builds.items():
             in_order = sorted(units, key=_number)
             of_server = version({**deployment, "build": build})
             found.append(
                 {
-                    "name": of_server or deployment["name"],
+                    "name": of_server or name,
                     "namespace": deployment["namespace"],
                     "task_queue": deployment["task_queue"],
                     "build": build,
                     "version": of_server,
-                    "kinds": instance["polls"],
+                    "kinds": polls(deployment),
                     "token": str({**overrides, **deployment["environment"]}.get("TEMPORAL_API_KEY", "")),
                     "fewest": min(deployment["instances_min"], len(units)),
-                    "hosts": hosts.get(deployment["name"], 1),
+                    "hosts": hosts.get(name, 1),
                     "units": in_order,
                     "metrics": [
                         [f"{address}:{port}" for port in metrics_ports(deployment, _number(unit))] for unit in in_order

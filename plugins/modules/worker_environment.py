@@ -131,12 +131,12 @@ class EnvironmentFailure(Exception):
     """The environment cannot be as it should; the message says why."""
 
 
-def secrets_of(environment: dict[str, Any]) -> set[str]:
+def secrets_of(environment: dict[str, str]) -> set[str]:
     """Return the values of environment variables that nothing may show.
 
     Short ones are none: to hide each "4" makes every message unreadable.
     """
-    return {str(value) for value in environment.values() if len(str(value)) >= SHORTEST_SECRET}
+    return {value for value in environment.values() if len(value) >= SHORTEST_SECRET}
 
 
 def wheel_of(parameters: dict[str, Any]) -> Path | None:
@@ -159,19 +159,18 @@ def manifest_of(path: Path) -> dict[str, Any]:
         return {}
 
 
-def digest_of(variables: dict[str, Any]) -> str:
+def digest_of(variables: dict[str, str]) -> str:
     """Return the SHA-256 of environment variables, the same in whatever order they are."""
-    texts = {str(name): str(value) for name, value in variables.items()}
-    return _units.digest(json.dumps(texts, sort_keys=True).encode())
+    return _units.digest(json.dumps(variables, sort_keys=True).encode())
 
 
 class Environment:
     """The environment that the options of the module describe."""
 
-    def __init__(self, module: AnsibleModule, variables: dict[str, Any]) -> None:
+    def __init__(self, module: AnsibleModule, variables: dict[str, str]) -> None:
         """Read what is there and decide what is to be there; ``variables``: those of the import."""
         self._module = module
-        self._own = {str(name): str(value) for name, value in variables.items()}
+        self._own = variables
         self._parameters = module.params
         self.path = Path(module.params["path"])
         self._main = module.params["main"]
@@ -346,7 +345,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    variables = json.loads(module.params["environment"])
+    variables = {str(name): str(value) for name, value in json.loads(module.params["environment"]).items()}
     module.no_log_values |= secrets_of(variables)
     os.umask(0o022)
     try:

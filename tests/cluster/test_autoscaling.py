@@ -47,8 +47,7 @@ class Scaled:
 
     def instances(self, host: str) -> int:
         """Return how many instances run on a host."""
-        pattern = f"temporal-sdk-worker@{NAME}-*"
-        return len(self.on(host, f"systemctl list-units --plain --no-legend --state=active '{pattern}'").splitlines())
+        return self.cluster.view.instances(host, NAME)
 
     def holds(self, host: str, since: str) -> bool:
         """Tell whether the agent of a host has said, since a moment in seconds since the epoch, that it is blind."""

@@ -85,9 +85,8 @@ class Fleet:
 
     def instances(self, build: str, name: str) -> list[int]:
         """Return how many instances of a build of a deployment run on each worker host."""
-        command = f"systemctl list-units --no-legend --state=active 'temporal-sdk-worker@{name}-{build}-*.service'"
         view = self.cluster.view
-        return [len(view.on(host, command).splitlines()) for host in view.members("temporal_workers")]
+        return [view.instances(host, name, build) for host in view.members("temporal_workers")]
 
     @property
     def namespace(self) -> str:

@@ -37,14 +37,9 @@ def running(host: Host, units: list[str]) -> list[str]:
     return [unit for unit in units if host.service(unit).is_running]
 
 
-def all_run(hosts: list[Host]) -> bool:
-    """Tell whether every instance runs that may."""
-    return all(running(host, units) == units for host in hosts for _, units in FOLLOWED.values())
-
-
-def first_run(hosts: list[Host]) -> bool:
-    """Tell whether the first instances run and no others."""
-    return all(running(host, units) == units[:1] for host in hosts for _, units in FOLLOWED.values())
+def run(hosts: list[Host], number: int | None = None) -> bool:
+    """Tell whether the first ``number`` instances of each run on every host, or all of them, and no others."""
+    return all(running(host, units) == units[:number] for host in hosts for _, units in FOLLOWED.values())
 
 
 def wait(what: Callable[[], bool], seconds: float) -> None:
@@ -117,10 +112,10 @@ async def load() -> None:
             )
             started.append((change, handle))
     hosts = [host_named(name) for name in WORKERS]
-    wait(lambda: all_run(hosts), UP_SECONDS)
+    wait(lambda: run(hosts), UP_SECONDS)
     for change, handle in started:
         assert await asyncio.wait_for(handle.result(), 180) == model.expected_outcome(change)
-    wait(lambda: first_run(hosts), DOWN_SECONDS)
+    wait(lambda: run(hosts, 1), DOWN_SECONDS)
     for host in hosts:
         journal = host.check_output(f"journalctl --output=cat --unit={AGENT}")
         for name, units in FOLLOWED.values():
