@@ -6,10 +6,13 @@ versioned deployment also ``TEMPORAL_WORKER_DEPLOYMENT`` and ``TEMPORAL_WORKER_B
 """
 
 import asyncio
+import logging
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import NoReturn
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
@@ -54,5 +57,18 @@ async def main() -> None:
             await stopped.wait()
 
 
+def leave() -> NoReturn:
+    """End the process without the interpreter's teardown, in which threads of the SDK can crash it.
+
+    That would be a SIGSEGV after all work is done, and systemd would call the stop a failure; the cause is that of
+    github.com/temporalio/sdk-python issue 300. An error in ``main`` ends the usual way, with its traceback.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
     asyncio.run(main())
+    leave()
