@@ -30,6 +30,8 @@ FILES = {
     "temporal_workers": "/opt/temporal-workers/temporal_worker_runner.py",
 }
 KEPT = "/root/before-the-interruption"
+# Workflows in a second and client. Six nodes that restart beside Ansible have no room for more on two cores.
+PER_SECOND = {"ha_postgresql": 1.0, "ha_cassandra": 0.5}
 # A host of the batch in which the run was killed may still carry out the task that it was given.
 SETTLE_SECONDS = 15
 
@@ -102,7 +104,7 @@ def test_a_restart_that_is_killed_is_completed_by_the_next(cluster: LiveCluster,
     view = cluster.view
     change(view, point.tier)
     before = starts(view)
-    with ledger(view, tmp_path / "ledger.sqlite") as books:
+    with ledger(view, tmp_path / "ledger.sqlite", PER_SECOND[cluster.profile]) as books:
         said = kill_when(cluster.playbook("rolling_restart"), f"TASK .*{point.task}", after=point.after)
         books.record.mark(f"killed at: {point.task}")
         time.sleep(SETTLE_SECONDS)
