@@ -69,6 +69,13 @@ options:
         characters or more is never shown, whatever the package prints.
     type: json
     default: "{}"
+  keep:
+    description:
+      - Builds of the same deployment that workers of this host are of. Other environments beside this one are removed
+        once it is whole. They are those of builds that were declared and never ran, as another one could not.
+      - Where it is not given, none is removed.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -81,9 +88,16 @@ EXAMPLES = r"""
     workflows: [networking_worker.workflows]
     activities: [networking_worker.activities]
     user: temporal-worker
+    keep: [0.9.0]
 """
 
 RETURN = r"""
+removed:
+  description: Environments that were removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/opt/temporal-workers/networking/0.9.1]
 manifest:
   description: What is in the environment.
   returned: success
@@ -99,6 +113,7 @@ manifest:
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -112,6 +127,8 @@ MANIFEST = "MANIFEST"
 TRIED = ".tried"
 # The runner and the modules that look after workers need it (asyncio.timeout, datetime.UTC).
 OLDEST_PYTHON = (3, 11)
+# What is left of an environment beside its place when the module is killed.
+REMAINS = re.compile(r"\..+\.(new|old)")
 SHORTEST_SECRET = 6
 # What an author sees of pip's output when it fails.
 LAST_LINES = 4
@@ -229,6 +246,19 @@ class Environment:
         except OSError:
             return False
 
+    @property
+    def unused(self) -> list[Path]:
+        """The environments beside this one that are of no worker, and what is left of some that were never whole."""
+        keep, beside = self._parameters["keep"], self.path.parent
+        if keep is None or not beside.exists():
+            return []
+        return sorted(
+            place
+            for place in beside.iterdir()
+            if place.name not in {self.path.name, *keep}
+            and ((place / MANIFEST).exists() or REMAINS.fullmatch(place.name))
+        )
+
     def try_variables(self) -> None:
         """Import the entry points of an environment that is as it should be with other variables than the last time.
 
@@ -342,6 +372,7 @@ def main() -> None:
             "python": {"type": "path", "default": PYTHON},
             "user": {"type": "str", "required": True},
             "environment": {"type": "json", "default": "{}", "no_log": True},
+            "keep": {"type": "list", "elements": "str"},
         },
         supports_check_mode=True,
     )
@@ -351,16 +382,19 @@ def main() -> None:
     try:
         environment = Environment(module, variables)
         environment.refuse_another_wheel()
-        changed = environment.present != environment.wanted
-        if changed and not module.check_mode:
+        other, unused = environment.present != environment.wanted, environment.unused
+        if other and not module.check_mode:
             environment.converge()
         elif not module.check_mode and not environment.is_tried:
             environment.try_variables()
+        for place in () if module.check_mode else unused:
+            shutil.rmtree(place, ignore_errors=True)
     except EnvironmentFailure as error:
         module.fail_json(msg=str(error))
     manifest = f"{environment.path}/{MANIFEST}"
     module.exit_json(
-        changed=changed,
+        changed=other or bool(unused),
+        removed=[str(place) for place in unused],
         manifest=environment.wanted,
         diff={
             "before_header": manifest,

@@ -39,6 +39,7 @@ class Module:
             "python": sys.executable,
             "user": "nobody",
             "environment": json.dumps(environment),
+            "keep": None,
         }
         self.no_log_values: set[str] = set()
 
@@ -69,11 +70,13 @@ def run(
     *,
     check_mode: bool = False,
     version: str = VERSION,
+    keep: list[str] | None = None,
     **environment: object,
 ) -> Module:
     """Run the module and return what it saw; raise what it fails with."""
     module = Module(place, environment, check_mode=check_mode)
     module.version = version
+    module.params["keep"] = keep
     monkeypatch.setattr(worker_environment, "AnsibleModule", lambda **_: module)
     worker_environment.main()
     return module
@@ -123,6 +126,30 @@ def test_what_may_be_a_secret_is_hidden_and_what_is_short_does_not_garble_what_i
 ) -> None:
     module = run(monkeypatch, tmp_path, ROUTER_TOKEN="of-the-routers", SLOTS=4, LEVEL="INFO")
     assert module.no_log_values == {"of-the-routers"}
+
+
+def test_what_is_of_no_worker_goes_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("0.8.0", "0.9.0", ".0.7.0.new"):
+        (tmp_path / name).mkdir()
+    for name in ("0.8.0", "0.9.0"):
+        (tmp_path / name / worker_environment.MANIFEST).write_text("{}")
+    # Not made by the module.
+    (tmp_path / "notes").mkdir()
+
+    def names() -> set[str]:
+        return {path.name for path in tmp_path.iterdir()}
+
+    before = names()
+    assert run(monkeypatch, tmp_path, check_mode=True, keep=["0.9.0"]).changed
+    assert names() == before
+    with pytest.raises(Failed, match="there are no routers"):
+        run(monkeypatch, tmp_path, keep=["0.9.0"], ROUTERS="none")
+    assert names() == before
+    run(monkeypatch, tmp_path)
+    assert names() == before | {"1.0.0"}
+    assert run(monkeypatch, tmp_path, keep=["0.9.0"]).changed
+    assert names() == {"0.9.0", "1.0.0", "notes"}
+    assert not run(monkeypatch, tmp_path, keep=["0.9.0"]).changed
 
 
 def test_no_item_of_a_loop_has_an_environment() -> None:
