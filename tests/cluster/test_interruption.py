@@ -30,8 +30,11 @@ FILES = {
     "temporal_workers": "/opt/temporal-workers/temporal_worker_runner.py",
 }
 KEPT = "/root/before-the-interruption"
-# Workflows in a second and client. Six nodes that restart beside Ansible have no room for more on two cores.
+# Workflows in a second and client. Eighteen hosts with six nodes of Cassandra have no room for more on two cores, and even
+# so a write may time out while Ansible asks them all: what they promise their clients is measured where nobody is killed
+# (docs/operations.md), and here that nothing is lost.
 PER_SECOND = {"ha_postgresql": 1.0, "ha_cassandra": 0.5}
+CROWDED = {"ha_cassandra"}
 # A host of the batch in which the run was killed may still carry out the task that it was given.
 SETTLE_SECONDS = 15
 
@@ -111,7 +114,7 @@ def test_a_restart_that_is_killed_is_completed_by_the_next(cluster: LiveCluster,
         middle = starts(view)
         run = cluster.run("rolling_restart")
     assert run.code == 0, run.output[-8000:]
-    judged(books, least=10)
+    judged(books, least=10, crowded=cluster.profile in CROWDED)
     after = starts(view)
     assert on_hosts(restarted(before, after)) == set(view.members(point.tier))
     assert done(said, with_last=point.restarted) & on_hosts(restarted(middle, after)) == set()
