@@ -166,6 +166,8 @@ def _problems_of(deployment: Mapping[str, Any], wheels: Sequence[str], variables
             f"build {deployment['build']!r} is not letters, digits, '.' and '_', as names of units are; give it a build"
             " of its own where the version of the package has others"
         )
+    if not deployment["task_queue"].strip():
+        found.append("task_queue is empty; name the queue that its workflows are started on")
     fewest, most = deployment["instances_min"], deployment["instances_max"]
     if fewest < 1:
         name = "instances" if fewest == deployment["instances"] else "instances_min"

@@ -388,8 +388,8 @@ def main() -> None:
         elif not module.check_mode and not environment.is_tried:
             environment.try_variables()
         for place in () if module.check_mode else unused:
-            shutil.rmtree(place, ignore_errors=True)
-    except EnvironmentFailure as error:
+            shutil.rmtree(place)
+    except (EnvironmentFailure, OSError) as error:
         module.fail_json(msg=str(error))
     manifest = f"{environment.path}/{MANIFEST}"
     module.exit_json(

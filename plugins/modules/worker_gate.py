@@ -13,12 +13,14 @@ author: The zerospof.temporal maintainers (@zerospof)
 description:
   - Starts one workflow that is pinned to the build, whatever is current, and waits for its result.
   - A build that has passed is not asked again as long as the namespace keeps the workflow.
+  - One that does not pass loses the share of the workflows that a rollout may have given it before; one that is current
+    keeps everything, as nobody else may be there.
 attributes:
   check_mode:
     description: Starts nothing.
     support: full
   diff_mode:
-    description: Nothing changes.
+    description: Shows nothing.
     support: none
 options:
   build:
@@ -85,6 +87,7 @@ try:
         WorkflowIDReusePolicy,
     )
     from temporalio.exceptions import TemporalError, WorkflowAlreadyStartedError
+    from temporalio.service import RPCError
 except ImportError:  # main ends with _frontend.require_library before anything here is used.
     pass
 
@@ -119,6 +122,18 @@ async def run(parameters: dict[str, Any], workflow_id: str) -> bool:
     return True
 
 
+async def taken_back(parameters: dict[str, Any], reason: str) -> str:
+    """Take what the build has of the workflows, from a run that was interrupted; return what became of it, in words."""
+    deployment, build = _worker_client.Deployment(parameters), parameters["build"]
+    try:
+        if (await deployment.routing(build)).ramping != build:
+            return ""
+        await deployment.take_back(build, reason)
+    except (OSError, RuntimeError, RPCError) as error:
+        return f"; a share of the workflows that it may have is not taken back: {_frontend.first_line(error)}"
+    return "; the share of the workflows that it had is taken back"
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -140,9 +155,12 @@ def main() -> None:
     try:
         changed = asyncio.run(run(module.params, workflow_id))
     except (OSError, RuntimeError, TemporalError) as error:
+        reason = (
+            f"build {module.params['build']} of {module.params['deployment']} does not pass its gate:"
+            f" {module.params['workflow']} ({workflow_id}): {_frontend.first_line(_frontend.innermost(error))}"
+        )
         module.fail_json(
-            msg=f"build {module.params['build']} of {module.params['deployment']} does not pass its gate:"
-            f" {module.params['workflow']} ({workflow_id}): {_frontend.first_line(_frontend.innermost(error))}",
+            msg=reason + asyncio.run(taken_back(module.params, reason)),
             workflow_id=workflow_id,
         )
     module.exit_json(changed=changed, workflow_id=workflow_id)

@@ -153,8 +153,8 @@ CONTROLS = (
 # Controls of the list that nobody has made, and why.
 NOT_MADE = {
     "workers stop without waiting for their tasks": "no case fails by it, because a task that was cut short is done"
-    " again after its timeout; tests/cluster/test_worker_restarts.py bounds their share, and who stops rudely is"
-    " beyond that",
+    " again after its timeout; tests/cluster/test_worker_restarts.py bounds their share by a part of what"
+    " those have that are killed",
 }
 
 

@@ -30,9 +30,9 @@ FILES = {
     "temporal_workers": "/opt/temporal-workers/temporal_worker_runner.py",
 }
 KEPT = "/root/before-the-interruption"
-# Workflows in a second and client. Eighteen hosts with six nodes of Cassandra have no room for more on two cores, and even
-# so a write may time out while Ansible asks them all: what they promise their clients is measured where nobody is killed
-# (docs/operations.md), and here that nothing is lost.
+# Workflows in a second and client. Eighteen hosts with six nodes of Cassandra have no room for more on two cores, and
+# even so a write may time out while Ansible asks them all: what they promise their clients is measured where nobody is
+# killed (docs/operations.md), and here that nothing is lost.
 PER_SECOND = {"ha_postgresql": 1.0, "ha_cassandra": 0.5}
 CROWDED = {"ha_cassandra"}
 # A host of the batch in which the run was killed may still carry out the task that it was given.

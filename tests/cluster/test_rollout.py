@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.deployment.v1 import WorkerDeploymentInfo
-from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus
+from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import WorkflowTaskCompletedEventAttributes
 from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentRequest
 from temporalio.client import Client, WorkflowHandle
@@ -43,6 +43,11 @@ GATE = {"workflow": "ConfigureNetwork", "arguments": [{"change_id": "gate", "vla
 HELD = 5
 # Few slots, so that a small load asks for all instances; and changes that keep more of them busy than the fewest have.
 FEWEST, MOST, SLOTS, DEVICE_SECONDS, MANY = 1, 3, 4, 10.0, 100
+# Why a worker fails a workflow task, where its code is the reason.
+CODE = {
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+}
 PAUSE_SECONDS = 0.4
 # Whoever asks for the same deployment more often is refused after a while.
 LOOK_SECONDS = 2.0
@@ -201,6 +206,16 @@ async def builds(handle: WorkflowHandle) -> set[str]:
     return {task.deployment_version.build_id for task in await completed(handle)}
 
 
+async def failures(handle: WorkflowHandle) -> list[str]:
+    """Return why workers could not go on with a workflow: its code is not deterministic, or does not run there."""
+    failed = [
+        event.workflow_task_failed_event_attributes
+        for event in (await handle.fetch_history()).events
+        if event.HasField("workflow_task_failed_event_attributes")
+    ]
+    return [task.failure.message for task in failed if task.cause in CODE]
+
+
 async def on_hold(handle: WorkflowHandle) -> None:
     """Wait until a workflow waits for its approval."""
     while (await handle.query(workflows.ConfigureNetwork.progress)).stage != "waiting for approval":
@@ -215,9 +230,10 @@ async def start_held(client: Client, queue: str = QUEUE) -> list[tuple[model.Cha
     return held
 
 
-async def ends_right(change: model.Change, handle: WorkflowHandle) -> None:
-    """Wait until a change has ended, as it must."""
+async def ends_right(change: model.Change, handle: WorkflowHandle, *, refused: bool = False) -> None:
+    """Wait until a change has ended, as it must; ``refused``: a build may not have gone on with it."""
     assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
+    assert refused or await failures(handle) == []
 
 
 @contextlib.asynccontextmanager
@@ -241,11 +257,11 @@ async def load(
             await task
 
 
-async def judge(started: list[tuple[model.Change, WorkflowHandle]]) -> dict[str, int]:
-    """Look at what became of every change; return how many each build did."""
+async def judge(started: list[tuple[model.Change, WorkflowHandle]], *, refused: bool = False) -> dict[str, int]:
+    """Look at what became of every change, see ``ends_right``; return how many each build did."""
     done: dict[str, int] = {}
     for change, handle in started:
-        await ends_right(change, handle)
+        await ends_right(change, handle, refused=refused)
         by = await builds(handle)
         assert len(by) == 1, f"{change.change_id} was done by {by}"
         build = by.pop()
@@ -264,7 +280,13 @@ async def come_and_go(fleet: Fleet) -> None:
     async with load(client) as started:
         await fleet.interrupted(client, "1.1.0")
         assert await routing(client) == ("1.0.0", "1.1.0")
-        said = await fleet.run("deploy_workers", "1.1.0", gate=GATE, steps=[50], hold_seconds=5)
+        # It fails a gate that is asked now, loses its half, and gets it again when somebody says so.
+        absent = {**GATE, "workflow": "Absent", "timeout_seconds": 5}
+        why = await fleet.run("deploy_workers", "1.1.0", succeeds=False, gate=absent)
+        assert "does not pass its gate" in why
+        assert "the share of the workflows that it had is taken back" in why
+        assert await routing(client) == ("1.0.0", "")
+        said = await fleet.run("deploy_workers", "1.1.0", gate=GATE, steps=[50], hold_seconds=5, again=True)
         assert "50 % of the workflows" in said
         assert await routing(client) == ("1.1.0", "")
         newest = await start(client)
@@ -314,7 +336,7 @@ async def cannot_go_on(fleet: Fleet) -> None:
     said = fleet.log.read_text(encoding="utf-8")
     assert "got stuck" in said, said[-8000:]
     assert await routing(client) == ("1.5.0", "")
-    assert await judge(held) == {"1.5.0": HELD}
+    assert await judge(held, refused=True) == {"1.5.0": HELD}
 
 
 def test_a_build_that_is_not_deterministic_gives_back_what_it_got(fleet: Fleet) -> None:

@@ -19,7 +19,7 @@ DEVICE_SECONDS = 2.0
 # Workers that stop politely, against those that are killed: of two hundred workflows 1 to 3 wait for a timeout on an
 # idle machine (docs/operations.md) and 19 did on a busy one, where what a task waits for may be a processor. Of those
 # whose workers are killed it was nine of ten.
-LARGEST_PART = 0.25
+LARGEST_PART = 0.15
 
 
 def books_of(cluster: LiveCluster, signal: str = "") -> Ledger:

@@ -138,6 +138,7 @@ def test_the_build_is_the_version_of_the_package() -> None:
         ({"name": "Net working"}, "a name is lower case letters"),
         ({"build": "1/0"}, "build '1/0'"),
         ({"build": "1.0.0+local"}, "build '1.0.0+local' is not letters, digits, '.' and '_', as names of units are"),
+        ({"task_queue": " "}, "task_queue is empty; name the queue"),
         ({"instances": 0}, "instances is 0; at least 1 is needed"),
         ({"instances_min": 0, "instances_max": 3}, "instances_min is 0; at least 1 is needed"),
         ({"gate": {"workflow": "Check"}}, "a gate is for a versioned deployment"),
