@@ -44,6 +44,10 @@ options:
     description: Time until the workflow has to have ended.
     type: float
     default: 60
+  take_back:
+    description: Whether a build that does not pass loses the share that it has.
+    type: bool
+    default: true
 extends_documentation_fragment: [zerospof.temporal.worker_deployment, zerospof.temporal.frontend_tls]
 seealso:
   - module: zerospof.temporal.worker_rollout
@@ -144,6 +148,7 @@ def main() -> None:
             "workflow": {"type": "str", "required": True},
             "arguments": {"type": "list", "elements": "raw", "default": []},
             "timeout_seconds": {"type": "float", "default": 60},
+            "take_back": {"type": "bool", "default": True},
         },
         required_together=_frontend.REQUIRED_TOGETHER,
         supports_check_mode=True,
@@ -159,10 +164,8 @@ def main() -> None:
             f"build {module.params['build']} of {module.params['deployment']} does not pass its gate:"
             f" {module.params['workflow']} ({workflow_id}): {_frontend.first_line(_frontend.innermost(error))}"
         )
-        module.fail_json(
-            msg=reason + asyncio.run(taken_back(module.params, reason)),
-            workflow_id=workflow_id,
-        )
+        after = asyncio.run(taken_back(module.params, reason)) if module.params["take_back"] else ""
+        module.fail_json(msg=reason + after, workflow_id=workflow_id)
     module.exit_json(changed=changed, workflow_id=workflow_id)
 
 
