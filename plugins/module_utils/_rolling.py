@@ -130,7 +130,8 @@ def due(host: str, tier: str, state: Mapping[str, Any], force: bool, because: st
         return None
     known = [unit["name"] for unit in units if unit["state"] != _units.NEW]
     missing = {unit["name"] for unit in units if unit["name"] in known and NOT_RUNNING in unit["reasons"]}
-    down = bool(known) and len(missing) == len(known)
+    # What nothing of this run restarts is brought back as what was drained is.
+    down = bool(names) and bool(known) and len(missing) == len(known)
     return Due(host, _in_order(tier, names), tuple(reasons), down, bool(missing), _in_order(tier, missing))
 
 

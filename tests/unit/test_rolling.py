@@ -292,6 +292,20 @@ def test_a_host_that_was_left_half_way_is_completed_and_not_restarted() -> None:
     assert found["reasons"] == [_rolling.INTERRUPTED]
 
 
+@pytest.mark.parametrize(("because", "down"), [("", True), ("/tls/", False)])
+def test_a_host_that_was_left_half_way_and_does_not_run_is_down_where_it_restarts(because: str, down: bool) -> None:
+    """Where the run is about something else, it is brought back as what was drained is."""
+    groups = inventory(3)
+    stopped = dict.fromkeys(RUNNING["temporal_workers"], NOT_RUNNING)
+    seen = states(groups, **{groups["temporal_workers"][1]: stopped})
+    seen[groups["temporal_workers"][1]]["interrupted"] = ["temporal_workers"]
+    made = plan(groups, seen, because=because)
+    found = _rolling.rolling_host(made, "temporal_workers", groups["temporal_workers"][1])
+    assert (found["down"], bool(found["units"])) == (down, down)
+    assert found["ailing"]
+    assert found["interrupted"]
+
+
 def test_a_host_that_was_left_half_way_is_back_before_the_others_leave_the_traffic() -> None:
     groups = inventory(2)
     seen = states(groups)
