@@ -382,11 +382,13 @@ def main() -> None:
     try:
         environment = Environment(module, variables)
         environment.refuse_another_wheel()
-        other, unused = environment.present != environment.wanted, environment.unused
+        other = environment.present != environment.wanted
         if other and not module.check_mode:
             environment.converge()
         elif not module.check_mode and not environment.is_tried:
             environment.try_variables()
+        # Not before: what a killed run has left of this build is gone by now.
+        unused = environment.unused
         for place in () if module.check_mode else unused:
             shutil.rmtree(place)
     except (EnvironmentFailure, OSError) as error:

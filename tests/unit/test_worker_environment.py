@@ -152,6 +152,13 @@ def test_what_is_of_no_worker_goes_and_nothing_else(tmp_path: Path, monkeypatch:
     assert not run(monkeypatch, tmp_path, keep=["0.9.0"]).changed
 
 
+def test_an_installation_that_was_killed_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of the build itself is cleared away on the way."""
+    (tmp_path / ".1.0.0.new").mkdir()
+    assert run(monkeypatch, tmp_path, keep=[]).changed
+    assert {path.name for path in tmp_path.iterdir()} == {"1.0.0"}
+
+
 def test_no_item_of_a_loop_has_an_environment() -> None:
     """Items are printed; with no_log nobody would read why a build cannot be imported."""
     role = Path(__file__).resolve().parents[2] / "roles/temporal_worker/tasks"
