@@ -19,7 +19,7 @@ from temporalio.api.deployment.v1 import WorkerDeploymentInfo
 from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import WorkflowTaskCompletedEventAttributes
 from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentRequest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 
 from lab import state
 from lab.sample import model, workflows
@@ -192,25 +192,25 @@ async def start(
     return change, handle
 
 
-async def completed(handle: WorkflowHandle) -> list[WorkflowTaskCompletedEventAttributes]:
-    """Return what its history says of each workflow task of a workflow that a worker did."""
+def completed(history: WorkflowHistory) -> list[WorkflowTaskCompletedEventAttributes]:
+    """Return what a history says of each workflow task that a worker did."""
     return [
         event.workflow_task_completed_event_attributes
-        for event in (await handle.fetch_history()).events
+        for event in history.events
         if event.HasField("workflow_task_completed_event_attributes")
     ]
 
 
-async def builds(handle: WorkflowHandle) -> set[str]:
+def builds(history: WorkflowHistory) -> set[str]:
     """Return the builds that have done anything of a workflow."""
-    return {task.deployment_version.build_id for task in await completed(handle)}
+    return {task.deployment_version.build_id for task in completed(history)}
 
 
-async def failures(handle: WorkflowHandle) -> list[str]:
+def failures(history: WorkflowHistory) -> list[str]:
     """Return why workers could not go on with a workflow: its code is not deterministic, or does not run there."""
     failed = [
         event.workflow_task_failed_event_attributes
-        for event in (await handle.fetch_history()).events
+        for event in history.events
         if event.HasField("workflow_task_failed_event_attributes")
     ]
     return [task.failure.message for task in failed if task.cause in CODE]
@@ -230,10 +230,15 @@ async def start_held(client: Client, queue: str = QUEUE) -> list[tuple[model.Cha
     return held
 
 
-async def ends_right(change: model.Change, handle: WorkflowHandle, *, refused: bool = False) -> None:
-    """Wait until a change has ended, as it must; ``refused``: a build may not have gone on with it."""
+async def ends_right(change: model.Change, handle: WorkflowHandle, *, refused: bool = False) -> WorkflowHistory:
+    """Wait until a change has ended, as it must, and return its history.
+
+    ``refused``: a build may not have gone on with it.
+    """
     assert await asyncio.wait_for(handle.result(), RESULT_SECONDS) == model.expected_outcome(change)
-    assert refused or await failures(handle) == []
+    history = await handle.fetch_history()
+    assert refused or failures(history) == []
+    return history
 
 
 @contextlib.asynccontextmanager
@@ -261,8 +266,7 @@ async def judge(started: list[tuple[model.Change, WorkflowHandle]], *, refused: 
     """Look at what became of every change, see ``ends_right``; return how many each build did."""
     done: dict[str, int] = {}
     for change, handle in started:
-        await ends_right(change, handle, refused=refused)
-        by = await builds(handle)
+        by = builds(await ends_right(change, handle, refused=refused))
         assert len(by) == 1, f"{change.change_id} was done by {by}"
         build = by.pop()
         done[build] = done.get(build, 0) + 1
@@ -350,12 +354,11 @@ async def move_on(fleet: Fleet) -> None:
     await fleet.run("deploy_workers", "1.0.0", steps=[], declared=moves)
     held = await start_held(client, MOVING_QUEUE)
     for _, handle in held:
-        assert await builds(handle) == {"1.0.0"}
+        assert builds(await handle.fetch_history()) == {"1.0.0"}
     await fleet.run("deploy_workers", "1.1.0", steps=[], declared=moves)
     for change, handle in held:
         await handle.signal(workflows.ConfigureNetwork.approve, "somebody")
-        await ends_right(change, handle)
-        assert await builds(handle) == {"1.0.0", "1.1.0"}
+        assert builds(await ends_right(change, handle)) == {"1.0.0", "1.1.0"}
 
 
 def test_workflows_that_may_move_end_on_the_build_that_is_current(fleet: Fleet) -> None:
@@ -445,16 +448,15 @@ async def zone_by_zone(fleet: Fleet) -> None:
     workers = fleet.cluster.view.members("temporal_workers")
     zones = {fleet.cluster.view.lab.host(name).zone for name in workers}
     assert said.count("PLAY [The declared builds run, zone after zone]") == len(zones)
-    for change, handle in started:
-        await ends_right(change, handle)
-    assert {build for _, handle in started for build in await identities(handle)} == {"1.0.0", "1.1.0"}
+    histories = [await ends_right(change, handle) for change, handle in started]
+    assert {build for history in histories for build in identities(history)} == {"1.0.0", "1.1.0"}
     for host in workers:
         assert fleet.present(host, PLAIN)[0] == ["1.1.0"]
 
 
-async def identities(handle: WorkflowHandle) -> set[str]:
+def identities(history: WorkflowHistory) -> set[str]:
     """Return the builds in the names of those that have done anything of a workflow."""
-    return {task.identity.partition(":")[2].partition("@")[0] for task in await completed(handle)}
+    return {task.identity.partition(":")[2].partition("@")[0] for task in completed(history)}
 
 
 def test_a_build_without_versions_is_replaced_zone_by_zone(fleet: Fleet) -> None:
